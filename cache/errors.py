@@ -1,0 +1,43 @@
+"""What can go wrong with what is kept.
+
+CacheError
+├── DamagedFile (ValueError)         bytes on disk are not what was written
+├── NewerFormat (ValueError)         written by a later demijohn
+├── MissingFeatures (LookupError)    some image has no row yet
+├── UnknownFeatures (LookupError)    no feature set, or several, fit the request
+├── UnknownDataset (LookupError)     no data set, or several, fit the request
+└── StoreNotWritable (OSError)       the disk is full, or the folder may not be written
+
+Every message is one line: the fact, what was expected, what was found, the command that mends it.
+"""
+
+
+class CacheError(Exception):
+    """Something that is kept cannot be read, found or written."""
+
+
+class DamagedFile(CacheError, ValueError):
+    """A file of the store is not what was written."""
+
+
+class NewerFormat(CacheError, ValueError):
+    """A file of the store was written by a later version of demijohn."""
+
+
+class MissingFeatures(CacheError, LookupError):
+    """Some images of the data set have no features yet."""
+
+
+class UnknownFeatures(CacheError, LookupError):
+    """The store holds no feature set that fits the request, or more than one."""
+
+
+class UnknownDataset(CacheError, LookupError):
+    """The store holds no data set that fits the request, or more than one."""
+
+
+class StoreNotWritable(CacheError, OSError):
+    """The store cannot be written: full, read-only or forbidden."""
+
+    def __str__(self) -> str:
+        return " ".join(str(argument) for argument in self.args)

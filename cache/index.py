@@ -1,0 +1,129 @@
+"""path, size, mtime -> key: so that a file that did not change is never read again.
+
+The index is disposable. Locked, damaged or on a read-only disk, it is rebuilt or bypassed; the
+only price is that files are read once more. A file whose mtime lies within two seconds of its
+hashing is not trusted next time, since it may change again within one tick of its clock.
+
+The same index remembers which arrays a weights file holds (file and backbone -> digest of the
+arrays), so that a run that finds everything cached knows its recipe without loading a network.
+"""
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from .part import Key
+
+_TRUST_AFTER_NS = 2_000_000_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, key BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS weights (file BLOB, backbone TEXT, digest TEXT, PRIMARY KEY (file, backbone)) WITHOUT ROWID;
+"""
+
+
+def hash_bytes(content: bytes) -> Key:
+    """Return the key of a picture: SHA-256 of its bytes.
+
+    >>> hash_bytes(b"picture").hex()[:12]
+    'd0f4f7e5b2ec'
+    """
+    return hashlib.sha256(content).digest()
+
+
+def hash_file(path: Path) -> Key:
+    """Return SHA-256 of a file's bytes, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+class FileIndex:
+    """What is remembered of files, in one SQLite file; created with the first entry."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def recall(self, paths: Iterable[Path]) -> dict[Path, Key]:
+        """Return the keys of those files that have not changed since they were hashed.
+
+        A file that cannot be examined (gone, no permission) is left out.
+        """
+        known = {
+            os.fsdecode(path): (size, mtime, key)
+            for path, size, mtime, key in self._select("SELECT path, size, mtime_ns, key FROM files")
+        }
+        keys = {}
+        for path in paths:
+            entry = known.get(str(path.absolute()))
+            if entry and _stamp(path) == entry[:2]:
+                keys[path] = bytes(entry[2])
+        return keys
+
+    def remember(self, files: Iterable[tuple[Path, os.stat_result, Key]]) -> None:
+        """Keep keys of files; the stat must have been taken before the bytes were read."""
+        now = time.time_ns()
+        self._insert(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+            [
+                (os.fsencode(path.absolute()), stat.st_size, stat.st_mtime_ns, key)
+                for path, stat, key in files
+                if now - stat.st_mtime_ns > _TRUST_AFTER_NS
+            ],
+        )
+
+    def recall_weights(self, file: Key, backbone: str) -> str | None:
+        """Return the digest of the arrays that a weights file holds for a backbone, if it is known."""
+        rows = self._select("SELECT digest FROM weights WHERE file = ? AND backbone = ?", (file, backbone))
+        return str(rows[0][0]) if rows else None
+
+    def remember_weights(self, file: Key, backbone: str, digest: str) -> None:
+        """Keep the digest of the arrays that a weights file holds for a backbone."""
+        self._insert("INSERT OR REPLACE INTO weights VALUES (?, ?, ?)", [(file, backbone, digest)])
+
+    def _select(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        if not self._path.exists():
+            return []
+        try:
+            connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+            try:
+                return connection.execute(query, values).fetchall()
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            # Locked, damaged or of another layout: as if it were empty.
+            return []
+
+    def _insert(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        if not rows:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._insert_rows(statement, rows)
+        except sqlite3.OperationalError:
+            # Locked by another process for too long, or the folder is read-only: bypassed.
+            return
+        except sqlite3.DatabaseError:
+            # Damaged: rebuilt from nothing.
+            self._path.unlink(missing_ok=True)
+            self._insert_rows(statement, rows)
+        except OSError:
+            return
+
+    def _insert_rows(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        connection = sqlite3.connect(self._path, timeout=5)
+        try:
+            with connection:
+                connection.executescript(_SCHEMA)
+                connection.executemany(statement, rows)
+        finally:
+            connection.close()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns

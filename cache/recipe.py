@@ -1,0 +1,94 @@
+"""What determines the numbers of a feature: one frozen record, and its digest.
+
+Whatever changes a feature stands here; whatever does not (batch size, versions, the machine)
+stands in the provenance beside it. The digest names the feature set, so a changed field can
+only ever miss the cache, never hit it wrongly.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from .errors import DamagedFile, NewerFormat
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that determines the numbers of a feature."""
+
+    backbone: str
+    """Name of the network, for example `xception`."""
+    weights: str
+    """Digest of the weight arrays, or `random:SEED:keras-VERSION`."""
+    input_size: tuple[int, int]
+    """Height and width in pixels that the network sees."""
+    decoder: str
+    """What turns bytes into pixels, for example `pillow`."""
+    colour: str
+    """Policy for colour, depth and transparency, for example `rgb8-alpha-on-white`."""
+    orientation: str
+    """What is done with the EXIF orientation: `exif`, applied."""
+    resize: str
+    """Mode and filter, for example `squash-bicubic`."""
+    preprocessing: str
+    """Pixel arithmetic before the first layer, for example `(rgb - 127.5) / 127.5`."""
+    layer: str
+    """Where the network is tapped; `last` is the end of its convolutional part."""
+    pooling: str
+    """How the map becomes a vector: `avg`, the mean over height and width."""
+    precision: str
+    """Arithmetic of the forward pass: `float32`."""
+    view: int
+    """0 is the picture itself; others are deterministic augmentations."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, 64 hexadecimal digits.
+
+        >>> from dataclasses import replace
+        >>> a = Recipe("xception", "ab", (299, 299), "pillow", "rgb8", "exif", "squash-bilinear",
+        ...            "(rgb - 127.5) / 127.5", "last", "avg", "float32", 0)
+        >>> a.digest == replace(a).digest, a.digest == replace(a, view=1).digest
+        (True, False)
+        """
+        canonical = json.dumps(
+            {"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"), ensure_ascii=True
+        )
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+    @property
+    def folder(self) -> str:
+        """Name of the feature set's folder: backbone and the first twelve digits of the digest."""
+        return f"{self.backbone}-{self.digest[:12]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as they stand in recipe.json."""
+        return {"format": FORMAT, **asdict(self), "input_size": list(self.input_size)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], where: str = "recipe.json") -> "Recipe":
+        """Return the recipe that `to_json` wrote.
+
+        Raises
+        ------
+        NewerFormat
+            A later demijohn wrote it.
+        DamagedFile
+            A field is missing or unknown.
+        """
+        found = value.get("format")
+        if isinstance(found, int) and found > FORMAT:
+            raise NewerFormat(
+                f"{where} has format {found}, this demijohn reads up to {FORMAT}: install a newer demijohn"
+            )
+        expected = {field.name for field in fields(cls)}
+        present = set(value) - {"format"}
+        if found != FORMAT or present != expected:
+            odd = ", ".join(sorted(expected ^ present)) or f"format {found}"
+            raise DamagedFile(f"{where} is damaged: expected the fields of format {FORMAT}, differs in {odd}")
+        arguments = {name: value[name] for name in expected}
+        arguments["input_size"] = tuple(value["input_size"])
+        return cls(**arguments)

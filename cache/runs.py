@@ -1,0 +1,157 @@
+"""Runs: one trained head with its settings, metrics, predictions and provenance, in a folder each.
+
+    runs/<id>/run.json          everything about the run (format below)
+    runs/<id>/head.skops|.keras the head
+    runs/<id>/predictions.h5    keys, labels, splits, predicted, scores of every picture used
+    runs/<id>/history.csv       loss and accuracy per epoch, for heads that learn in epochs
+
+The id contains a digest of all inputs, so that the same request finds the run that answers it.
+A run folder is written under another name and renamed: it is complete or absent.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DamagedFile, NewerFormat
+from .files import PARTIAL, fsync, partial_name, read_json, writing_errors
+from .part import KEY_DTYPE
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a head says of every picture it was trained or evaluated on.
+
+    `classes[labels[i]]` is the true class of the picture `keys[i]`, `classes[predicted[i]]` the
+    predicted one.
+    """
+
+    keys: NDArray[np.bytes_]
+    """(n,) S32."""
+    labels: NDArray[np.int32]
+    """(n,) position of the true class in the run's class list."""
+    splits: NDArray[np.uint8]
+    """(n,) 0 train, 1 validation, 2 test."""
+    predicted: NDArray[np.int32]
+    """(n,) position of the predicted class."""
+    scores: NDArray[np.float32]
+    """(n, c) probabilities, or decision values where `are_probabilities` is false."""
+    are_probabilities: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One trained head."""
+
+    id: str
+    folder: Path
+    record: dict[str, Any]
+    """The content of run.json."""
+
+    @property
+    def predictions(self) -> Predictions:
+        """Predictions for every picture used."""
+        return read_predictions(self.folder / "predictions.h5")
+
+
+def run_id(head: str, backbone: str, inputs: dict[str, Any]) -> str:
+    """Return the id of the run that answers this request: `<head>-<backbone>-<digest of the inputs>`.
+
+    >>> run_id("svm", "xception", {"seed": 0, "c": 1.0}) == run_id("svm", "xception", {"c": 1.0, "seed": 0})
+    True
+    """
+    canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
+    return f"{head}-{backbone}-{hashlib.sha256(canonical.encode()).hexdigest()[:10]}"
+
+
+@contextmanager
+def new_run(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write a run into; on success it becomes `folder`, replacing an older run."""
+    temporary = partial_name(folder)
+    with writing_errors(folder):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for path in temporary.iterdir():
+                fsync(path)
+            if folder.exists():
+                # There is no atomic exchange of folders; a crash between the two renames loses the
+                # older run only after the newer one is complete.
+                shutil.rmtree(folder)
+            temporary.rename(folder)
+            fsync(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def list_runs(folder: Path) -> list[Run]:
+    """Return all complete runs, in the order of their ids."""
+    if not folder.is_dir():
+        return []
+    return [
+        read_run(path)
+        for path in sorted(folder.iterdir())
+        if not path.name.endswith(PARTIAL) and (path / "run.json").is_file()
+    ]
+
+
+def read_run(folder: Path) -> Run:
+    """Return the run that lies in a folder.
+
+    Raises
+    ------
+    NewerFormat
+        A later demijohn wrote it.
+    """
+    record = read_json(folder / "run.json")
+    if record.get("format", 0) > FORMAT:
+        raise NewerFormat(
+            f"{folder / 'run.json'} has format {record['format']}, this demijohn reads up to {FORMAT}: "
+            "install a newer demijohn"
+        )
+    return Run(folder.name, folder, record)
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions.h5; any HDF5 reader reads it."""
+    with h5py.File(path, "w", locking=False) as file:
+        file["keys"] = predictions.keys.view(np.uint8).reshape(-1, 32)
+        file["labels"] = predictions.labels
+        file["splits"] = predictions.splits
+        file["predicted"] = predictions.predicted
+        file["scores"] = predictions.scores
+        file.attrs["are_probabilities"] = predictions.are_probabilities
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Return what `write_predictions` wrote.
+
+    Raises
+    ------
+    DamagedFile
+        The file cannot be read or an array is missing.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return Predictions(
+                keys=np.ascontiguousarray(file["keys"][:]).view(KEY_DTYPE).reshape(-1),
+                labels=file["labels"][:],
+                splits=file["splits"][:],
+                predicted=file["predicted"][:],
+                scores=file["scores"][:],
+                are_probabilities=bool(file.attrs["are_probabilities"]),
+            )
+    except (OSError, KeyError) as error:
+        raise DamagedFile(f"{path} is damaged: {error}; train the run again with --force") from error

@@ -1,0 +1,131 @@
+"""The store: one folder that holds data sets, features, runs and the report.
+
+    images.sqlite   datasets/   features/   runs/   report/   refusals.csv
+
+This module knows where things lie and finds them again; each thing has a module of its own.
+Nothing is created until something is written.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from .errors import UnknownDataset, UnknownFeatures
+from .features import FeatureSet
+from .index import FileIndex
+from .recipe import Recipe
+from .refusals import Refusal, append_refusals, read_refusals
+from .runs import Run, list_runs, read_run
+from .table import Dataset, read_dataset, write_dataset
+
+
+class FeatureStore:
+    """Everything that demijohn keeps, in one folder."""
+
+    def __init__(self, folder: str | Path = "bottlenecks") -> None:
+        self.folder = Path(folder)
+
+    @property
+    def index(self) -> FileIndex:
+        """path, size, mtime -> key."""
+        return FileIndex(self.folder / "images.sqlite")
+
+    @property
+    def report_folder(self) -> Path:
+        """Where the report is written."""
+        return self.folder / "report"
+
+    def feature_set(self, recipe: Recipe) -> FeatureSet:
+        """Return the feature set of a recipe, which may have no row yet."""
+        return FeatureSet(self.folder / "features" / recipe.folder, recipe)
+
+    def feature_sets(self) -> list[FeatureSet]:
+        """Return all feature sets, in the order of their folders."""
+        return [FeatureSet.load(path.parent) for path in sorted(self.folder.glob("features/*/recipe.json"))]
+
+    def find_feature_set(self, backbone: str | None = None, digest: str | None = None) -> FeatureSet:
+        """Return the only feature set that fits.
+
+        Parameters
+        ----------
+        backbone : str, optional
+            Name of the backbone.
+        digest : str, optional
+            The first digits of the recipe's digest.
+
+        Raises
+        ------
+        UnknownFeatures
+            None fits, or several; the message lists what there is.
+        """
+        every = self.feature_sets()
+        fitting = [
+            features
+            for features in every
+            if backbone in (None, features.recipe.backbone) and features.digest.startswith(digest or "")
+        ]
+        if len(fitting) == 1:
+            return fitting[0]
+        listing = ", ".join(f"{each.recipe.backbone} ({each.digest[:12]})" for each in fitting or every)
+        if fitting:
+            several = len({each.recipe.backbone for each in fitting}) > 1
+            raise UnknownFeatures(
+                f"{self.folder} holds {len(fitting)} feature sets that fit: {listing}; "
+                f"choose one with {'--backbone NAME' if several else '--features DIGEST'}"
+            )
+        if every:
+            asked = " ".join(filter(None, [backbone, digest]))
+            raise UnknownFeatures(
+                f"{self.folder} holds no features of {asked}: expected one of {listing}; "
+                f"or run extract-features --backbone {backbone or 'NAME'}"
+            )
+        raise UnknownFeatures(f"{self.folder} holds no features yet: run extract-features IMAGES first")
+
+    def dataset_names(self) -> list[str]:
+        """Return the names of all data sets, sorted."""
+        return sorted(path.stem for path in self.folder.glob("datasets/*.json"))
+
+    def find_dataset(self, name: str | None = None) -> Dataset:
+        """Return a data set by name, or the only one.
+
+        Raises
+        ------
+        UnknownDataset
+            There is none of that name, or none is named and there are several.
+        """
+        names = self.dataset_names()
+        if name is None and len(names) == 1:
+            name = names[0]
+        if name in names:
+            return read_dataset(self.folder / "datasets", name)
+        if not names:
+            raise UnknownDataset(f"{self.folder} holds no data set yet: run extract-features IMAGES first")
+        if name is None:
+            raise UnknownDataset(
+                f"{self.folder} holds {len(names)} data sets: {', '.join(names)}; choose one with --dataset NAME"
+            )
+        raise UnknownDataset(f"{self.folder} holds no data set {name}: expected one of {', '.join(names)}")
+
+    def save_dataset(self, dataset: Dataset) -> None:
+        """Keep a data set under its name, replacing an earlier state of it."""
+        write_dataset(self.folder / "datasets", dataset)
+
+    def refusals(self) -> list[Refusal]:
+        """Return the pictures that could not be read, oldest first."""
+        return read_refusals(self.folder / "refusals.csv")
+
+    def add_refusals(self, refusals: Iterable[Refusal]) -> None:
+        """Remember pictures that could not be read."""
+        append_refusals(self.folder / "refusals.csv", refusals)
+
+    def run_folder(self, run: str) -> Path:
+        """Return the folder of a run, which may not exist."""
+        return self.folder / "runs" / run
+
+    def find_run(self, run: str) -> Run | None:
+        """Return a run by its id, or None."""
+        folder = self.run_folder(run)
+        return read_run(folder) if (folder / "run.json").is_file() else None
+
+    def runs(self) -> list[Run]:
+        """Return all runs, in the order of their ids."""
+        return list_runs(self.folder / "runs")

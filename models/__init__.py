@@ -1,0 +1,36 @@
+"""What is learned: backbones that turn pictures into features, heads that turn features into classes.
+
+This folder knows Keras and scikit-learn; it must not know the layout of the store or where
+pictures come from. Facts about a network are data in one record (`backbones`), a head is a
+record and an estimator (`heads`). Keras is imported where a network is built, never before.
+"""
+
+from .backbones import BACKBONES, Backbone, Preprocessing, find_backbone
+from .engines import TensorFlowEngine
+from .errors import BadWeights, MissingWeights, ModelError, UnknownBackbone, UnknownHead, UnsuitableSetting
+from .heads import HEADS, Head, HeadRecord, find_head, load_head, scores_of
+from .weights import LocatedWeights, load_classifier, load_extractor, locate_weights
+
+__all__ = [
+    "BACKBONES",
+    "HEADS",
+    "Backbone",
+    "BadWeights",
+    "Head",
+    "HeadRecord",
+    "LocatedWeights",
+    "MissingWeights",
+    "ModelError",
+    "Preprocessing",
+    "TensorFlowEngine",
+    "UnknownBackbone",
+    "UnknownHead",
+    "UnsuitableSetting",
+    "find_backbone",
+    "find_head",
+    "load_classifier",
+    "load_extractor",
+    "load_head",
+    "locate_weights",
+    "scores_of",
+]

@@ -1,0 +1,79 @@
+"""Keras and TensorFlow as demijohn needs them: imported late, quiet, in float32, channels last.
+
+A `keras.json` in somebody's home folder may name another backend, float width or image layout;
+each of them would change features without a word. TF32 and automatic bfloat16 would too.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+
+def keras_version() -> str:
+    """Return the version of Keras without importing it."""
+    return version("keras")
+
+
+def import_tensorflow() -> Any:
+    """Return the module `tensorflow`, set to IEEE float32."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet_import():
+        import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    return tf
+
+
+def import_keras() -> ModuleType:
+    """Return the module `keras` on TensorFlow, in float32 and channels last."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import_tensorflow()
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"demijohn needs Keras on TensorFlow, but this process has imported it on {keras.backend.backend()}: "
+            "import demijohn first, or set KERAS_BACKEND=tensorflow"
+        )
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_image_data_format("channels_last")
+    return keras
+
+
+def device_name() -> str:
+    """Return what TensorFlow computes on: `CPU`, or the names of the GPUs."""
+    tf = import_tensorflow()
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "CPU"
+    return ", ".join(
+        str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus
+    )
+
+
+@contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Hold back what TensorFlow's C++ writes to stderr before its own log level counts."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            # What went wrong may stand only there.
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,144 @@
+"""The dense head: a small Keras network of Dense layers with Dropout and BatchNormalization between.
+
+Features are standardised by the first layer, whose constants are the training rows' mean and
+deviation and are saved with the network. Training stops early on the validation loss, and the best
+weights are restored; loss and accuracy of both splits are kept for every epoch.
+"""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from .backend import import_keras
+from .linear import Validation
+
+
+class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Dense layers on standardised features; the last one gives a logit per class."""
+
+    suffix = ".keras"
+
+    def __init__(
+        self,
+        *,
+        hidden: tuple[int, ...] = (256,),
+        dropout: float = 0.5,
+        batch_norm: bool = False,
+        epochs: int = 100,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        patience: int = 10,
+        balanced: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.patience = patience
+        self.balanced = balanced
+        self.seed = seed
+
+    def fit(
+        self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None
+    ) -> Self:
+        """Train on X of shape (n, d), float32, and y of shape (n,); stop early on `validation`.
+
+        Without validation rows all epochs are trained, with a warning.
+        """
+        keras = import_keras()
+        keras.utils.set_random_seed(self.seed)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.warnings_: list[str] = []
+        self.network_ = self._build(X)
+        stopping, held_out = [], None
+        if validation is None:
+            self.warnings_.append(f"no validation pictures to stop early with: all {self.epochs} epochs are trained")
+        else:
+            held_out = (validation[0], np.searchsorted(self.classes_, validation[1]))
+            stopping = [
+                keras.callbacks.EarlyStopping(
+                    monitor="val_loss", patience=self.patience, restore_best_weights=True
+                )
+            ]
+        fitted = self.network_.fit(
+            X,
+            codes,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            validation_data=held_out,
+            callbacks=stopping,
+            class_weight=_balanced_weights(codes) if self.balanced else None,
+            verbose=0,
+        )
+        curves = {name: [float(value) for value in values] for name, values in fitted.history.items()}
+        self.history_ = [
+            {"epoch": epoch + 1, **{name: values[epoch] for name, values in curves.items()}}
+            for epoch in range(len(curves["loss"]))
+        ]
+        if held_out is not None and len(self.history_) == self.epochs:
+            self.warnings_.append(f"training was still improving after {self.epochs} epochs: try more with --epochs")
+        return self
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return probabilities of shape (n, c), in the order of `classes_`."""
+        return probabilities(self.network_, X)
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the class of each row, shape (n,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def save(self, path: Path) -> None:
+        """Write the network, standardisation included, as a `.keras` file."""
+        keras = import_keras()
+        # Without the optimiser, whose state is twice the size of the weights.
+        keras.Model(self.network_.inputs, self.network_.outputs, name="dense_head").save(path)
+
+    @property
+    def facts_(self) -> dict[str, Any]:
+        """What training found: epochs trained, and the one whose weights were kept."""
+        losses = [point.get("val_loss", -index) for index, point in enumerate(self.history_)]
+        return {"epochs": len(self.history_), "best_epoch": int(np.argmin(losses)) + 1}
+
+    def _build(self, X: NDArray[np.float32]) -> Any:
+        keras = import_keras()
+        layers = keras.layers
+        mean, deviation = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+        # A feature that is constant in training says nothing; dividing by its deviation would
+        # blow up whatever it is elsewhere.
+        deviation[deviation < 1e-7] = 1.0
+        features = keras.Input((X.shape[1],), name="features")
+        x = layers.Normalization(mean=mean, variance=deviation**2, name="standardise")(features)
+        for width in self.hidden:
+            x = layers.Dense(width, use_bias=not self.batch_norm)(x)
+            if self.batch_norm:
+                x = layers.BatchNormalization()(x)
+            x = layers.ReLU()(x)
+            if self.dropout:
+                x = layers.Dropout(self.dropout)(x)
+        x = layers.Dense(len(self.classes_), name="logits")(x)
+        network = keras.Model(features, x, name="dense_head")
+        network.compile(
+            optimizer=keras.optimizers.Adam(self.learning_rate),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+        return network
+
+
+def probabilities(network: Any, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the softmax of a network's logits, shape (n, c), computed in float64."""
+    logits = np.asarray(network.predict(X, batch_size=1024, verbose=0), dtype=np.float64)
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def _balanced_weights(codes: NDArray[np.intp]) -> dict[int, float]:
+    counts = np.bincount(codes)
+    return {index: float(len(codes) / (len(counts) * count)) for index, count in enumerate(counts)}

@@ -1,0 +1,133 @@
+"""EfficientNet-Lite0 in Keras, and its real ImageNet weights from the PyTorch port.
+
+EfficientNet-B0 made for edge devices: no squeeze-and-excite, ReLU6 for swish, stem and head
+of fixed width. Source: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
+and Tan and Le 2019, https://arxiv.org/abs/1905.11946. Padding is TensorFlow's `same`, which puts
+the odd pixel behind; the PyTorch port imitates it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import import_keras
+from .checkpoint import read_checkpoint
+from .errors import BadWeights
+
+STEM, HEAD = 32, 1280
+_EPSILON = 1e-3
+# Per stage: blocks, kernel, stride of the first block, expansion, output channels.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+def build_efficientnet_lite0(*, top: bool) -> Any:
+    """Return the network as a Keras model with random weights.
+
+    Input (b, 224, 224, 3) float32, already scaled to (rgb - 127) / 128. Output (b, 1280), the mean
+    over height and width, or with `top` (b, 1000), the probabilities of the ImageNet classes.
+    """
+    keras = import_keras()
+    layers = keras.layers
+
+    def normalise(x: Any, name: str, *, relu: bool) -> Any:
+        x = layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
+        return layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
+
+    def convolve(x: Any, filters: int, kernel: int, stride: int, name: str) -> Any:
+        return layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False, name=name)(x)
+
+    image = keras.Input((224, 224, 3))
+    x = normalise(convolve(image, STEM, 3, 2, "stem_conv"), "stem_bn", relu=True)
+    for number, (kernel, stride, expansion, filters) in enumerate(_blocks()):
+        block, shortcut, channels = f"block{number}", x, x.shape[-1]
+        if expansion != 1:
+            x = convolve(x, channels * expansion, 1, 1, f"{block}_expand_conv")
+            x = normalise(x, f"{block}_expand_bn", relu=True)
+        x = layers.DepthwiseConv2D(
+            kernel, strides=stride, padding="same", use_bias=False, name=f"{block}_depthwise_conv"
+        )(x)
+        x = normalise(x, f"{block}_depthwise_bn", relu=True)
+        x = normalise(convolve(x, filters, 1, 1, f"{block}_project_conv"), f"{block}_project_bn", relu=False)
+        if stride == 1 and channels == filters:
+            x = layers.Add(name=f"{block}_add")([x, shortcut])
+    x = normalise(convolve(x, HEAD, 1, 1, "head_conv"), "head_bn", relu=True)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if top:
+        x = layers.Dense(1000, activation="softmax", name="predictions")(x)
+    return keras.Model(image, x, name="efficientnet-lite0")
+
+
+def load_efficientnet_lite0(model: Any, path: Path) -> None:
+    """Put the weights of the PyTorch checkpoint at `path` into the Keras model.
+
+    Raises
+    ------
+    BadWeights
+        The checkpoint lacks an array, or one has another shape.
+    """
+    state = read_checkpoint(path)
+    for layer in model.layers:
+        if layer.weights:
+            name = _torch_name(layer.name)
+            try:
+                arrays = _arrays(layer, name, state)
+            except KeyError as error:
+                raise BadWeights(f"{path} lacks {error.args[0]}: expected the weights of {model.name}") from error
+            for variable, array in zip(layer.weights, arrays, strict=True):
+                if tuple(variable.shape) != array.shape:
+                    raise BadWeights(
+                        f"{path}: {name} has shape {array.shape}, expected {tuple(variable.shape)} for {model.name}"
+                    )
+            layer.set_weights(arrays)
+
+
+def _blocks() -> Iterator[tuple[int, int, int, int]]:
+    for repeats, kernel, stride, expansion, filters in _STAGES:
+        for index in range(repeats):
+            yield kernel, stride if index == 0 else 1, expansion, filters
+
+
+def _torch_name(layer: str) -> str:
+    """Return the checkpoint's name of a layer.
+
+    >>> _torch_name("block3_depthwise_bn"), _torch_name("block0_depthwise_bn"), _torch_name("head_conv")
+    ('_blocks.3._bn1', '_blocks.0._bn1', '_conv_head')
+    """
+    outside = {
+        "stem_conv": "_conv_stem",
+        "stem_bn": "_bn0",
+        "head_conv": "_conv_head",
+        "head_bn": "_bn1",
+        "predictions": "_fc",
+    }
+    if layer in outside:
+        return outside[layer]
+    block, role, kind = layer.split("_")
+    number = block.removeprefix("block")
+    if kind == "conv":
+        return f"_blocks.{number}._{role}_conv"
+    return f"_blocks.{number}._bn{('expand', 'depthwise', 'project').index(role)}"
+
+
+def _arrays(layer: Any, name: str, state: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    weight = state[f"{name}.weight"]
+    match type(layer).__name__:
+        case "Conv2D":
+            return [weight.transpose(2, 3, 1, 0)]  # OIHW -> HWIO
+        case "DepthwiseConv2D":
+            return [weight.transpose(2, 3, 0, 1)]  # C1HW -> HWC1
+        case "Dense":
+            return [np.ascontiguousarray(weight.T), state[f"{name}.bias"]]
+        case _:
+            return [weight, *(state[f"{name}.{field}"] for field in ("bias", "running_mean", "running_var"))]

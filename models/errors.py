@@ -1,0 +1,33 @@
+"""What can go wrong with networks and heads.
+
+ModelError
+├── UnknownBackbone (LookupError)    no backbone of that name
+├── UnknownHead (LookupError)        no head of that name
+├── UnsuitableSetting (ValueError)   a head does not know this setting, or not this value
+├── MissingWeights (LookupError)     the weights are not here and could not be downloaded
+└── BadWeights (ValueError)          the file does not hold the weights of this network
+"""
+
+
+class ModelError(Exception):
+    """Something about a network or a head is not as expected."""
+
+
+class UnknownBackbone(ModelError, LookupError):
+    """There is no backbone of that name."""
+
+
+class UnknownHead(ModelError, LookupError):
+    """There is no head of that name."""
+
+
+class UnsuitableSetting(ModelError, ValueError):
+    """A head does not know a setting, or does not take its value."""
+
+
+class MissingWeights(ModelError, LookupError):
+    """The weights are not on this machine and could not be downloaded."""
+
+
+class BadWeights(ModelError, ValueError):
+    """A file does not hold the weights of the network that it is meant for."""

@@ -1,0 +1,157 @@
+"""The heads: a record each, and an estimator made the scikit-learn way.
+
+An estimator has `fit(X, y, validation=(X, y))`, `predict`, and either `predict_proba` or
+`decision_function`; after `fit` it has `classes_`, `history_` (per epoch, may be empty), `facts_`
+and `warnings_`. Adding a head is one record here and a row in the tests' table.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BadWeights, UnknownHead, UnsuitableSetting
+
+Validation = tuple[NDArray[np.float32], NDArray[Any]]
+
+
+class Head(Protocol):
+    """What every head can do; X is (n, d) float32, y is (n,)."""
+
+    classes_: NDArray[Any]
+    history_: list[dict[str, float]]
+    warnings_: list[str]
+    suffix: str
+
+    @property
+    def facts_(self) -> dict[str, Any]:
+        """What training found, as plain JSON values."""
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None) -> Self:
+        """Train; `validation` rows choose settings or stop training, and are not trained on."""
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the class of each row."""
+
+    def save(self, path: Path) -> None:
+        """Write what `load_head` reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRecord:
+    """A kind of head."""
+
+    name: str
+    summary: str
+    estimator: Callable[[], type[Head]]
+    """Imports and returns the estimator's class; it takes its settings and `seed` by keyword."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Names of the settings it takes, and their defaults."""
+        parameters = inspect.signature(self.estimator()).parameters.values()
+        return {each.name: each.default for each in parameters if each.name != "seed"}
+
+    def make(self, settings: dict[str, Any], *, seed: int) -> Head:
+        """Return an untrained head."""
+        return self.estimator()(**settings, seed=seed)
+
+    def complete(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return all settings: those given, and the defaults of the others.
+
+        Raises
+        ------
+        UnsuitableSetting
+            A setting belongs to another head.
+        """
+        for name in given:
+            if name not in self.settings:
+                option = f"--{name.replace('_', '-')}"
+                others = [head.name for head in HEADS.values() if name in head.settings]
+                raise UnsuitableSetting(
+                    f"{option} is no setting of the head {self.name}: it belongs to {', '.join(others) or 'no head'}; "
+                    f"{self.name} takes {', '.join('--' + known.replace('_', '-') for known in self.settings)}"
+                )
+        return {**self.settings, **given}
+
+
+def find_head(name: str) -> HeadRecord:
+    """Return the head of that name.
+
+    Raises
+    ------
+    UnknownHead
+        There is none; the message offers near matches.
+    """
+    if name in HEADS:
+        return HEADS[name]
+    near = difflib.get_close_matches(name.lower(), HEADS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(HEADS)}."
+    raise UnknownHead(f"no head is called {name!r}: {hint} See: demijohn heads")
+
+
+def scores_of(head: Any, X: NDArray[np.float32]) -> tuple[NDArray[np.float64], bool]:
+    """Return scores of shape (n, c), and whether they are probabilities."""
+    if hasattr(head, "predict_proba"):
+        return np.asarray(head.predict_proba(X)), True
+    values = np.asarray(head.decision_function(X))
+    # For two classes scikit-learn gives one column, the second class against the first.
+    return np.stack([-values, values], axis=1) if values.ndim == 1 else values, False
+
+
+def load_head(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """Return a saved head as a function from features (n, d) to scores (n, c).
+
+    No code in the file is run: skops admits scikit-learn's own types only, Keras loads in safe mode.
+
+    Raises
+    ------
+    BadWeights
+        The file is damaged, or asks for something that a head does not need.
+    """
+    try:
+        if path.suffix == ".keras":
+            from .backend import import_keras
+            from .dense import probabilities
+
+            network = import_keras().saving.load_model(path, safe_mode=True)
+            return lambda X: probabilities(network, X)
+        import skops.io
+
+        pipeline = skops.io.load(path, trusted=[])
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
+        raise BadWeights(f"{path} cannot be loaded as a head: {error}; train it again with --force") from error
+    return lambda X: scores_of(pipeline, X)[0]
+
+
+def _dense() -> type[Head]:
+    from .dense import DenseHead
+
+    return DenseHead
+
+
+def _logistic() -> type[Head]:
+    from .linear import LogisticHead
+
+    return LogisticHead
+
+
+def _svm() -> type[Head]:
+    from .linear import SvmHead
+
+    return SvmHead
+
+
+_RECORDS = (
+    HeadRecord("dense", "Keras Dense layers with Dropout and BatchNormalization between, early stopping", _dense),
+    HeadRecord("logistic", "multinomial logistic regression, L2, C chosen on validation", _logistic),
+    HeadRecord("svm", "support vector machine, linear or RBF, C chosen on validation", _svm),
+)
+
+HEADS: dict[str, HeadRecord] = {record.name: record for record in _RECORDS}

@@ -1,0 +1,148 @@
+"""Finds the weights of a backbone, loads them, and says by a digest which arrays they are.
+
+Three sources: `imagenet` (with the installation, in Keras' folder, or through Keras' own
+download), `random` or `random:SEED` (for trials), or a file. The digest is of the real arrays,
+so that another file with the same numbers is the same, and a file with the same name is not.
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .backbones import Backbone, WeightsFile
+from .backend import import_keras, keras_version
+from .errors import BadWeights, MissingWeights, ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedWeights:
+    """Where the weights of a backbone come from; found without Keras."""
+
+    file: Path | None
+    """The file, or None where they have to be downloaded or are random."""
+    seed: int | None
+    """Seed of random weights, or None."""
+
+    @property
+    def identity(self) -> str | None:
+        """What names the weights without loading them; None where only their digest does."""
+        return None if self.seed is None else f"random:{self.seed}:keras-{keras_version()}"
+
+
+def locate_weights(backbone: Backbone, request: str = "imagenet", *, top: bool = False) -> LocatedWeights:
+    """Return where the weights come from; nothing is loaded or downloaded.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    request : str
+        `imagenet`, `random`, `random:SEED` or the path of a file.
+    top : bool
+        With the ImageNet classifier.
+
+    Raises
+    ------
+    MissingWeights
+        A file is named that is not there.
+    """
+    kind, _, seed = request.partition(":")
+    if kind == "random" and (not seed or seed.isdigit()):
+        return LocatedWeights(None, int(seed or 0))
+    if request == "imagenet":
+        if backbone.installed is not None:
+            return LocatedWeights(backbone.installed(), None)
+        cached = keras_folder() / _published(backbone, top=top).name
+        return LocatedWeights(cached if cached.is_file() else None, None)
+    file = Path(request).expanduser()
+    if not file.is_file():
+        raise MissingWeights(
+            f"there is no weights file {request}: expected `imagenet`, `random`, `random:SEED` or the path of a file"
+        )
+    return LocatedWeights(file, None)
+
+
+def load_extractor(backbone: Backbone, located: LocatedWeights) -> tuple[Any, str]:
+    """Return the network without classifier, and the digest of its weights.
+
+    Raises
+    ------
+    MissingWeights
+        They have to be downloaded and cannot be.
+    BadWeights
+        The file does not hold the weights of this network.
+    """
+    model = _load(backbone, located, top=False)
+    if model.output_shape != (None, backbone.width):
+        raise ModelError(f"{backbone.name} gives {model.output_shape}, expected (None, {backbone.width})")
+    return model, located.identity or digest_weights(model)
+
+
+def load_classifier(backbone: Backbone, located: LocatedWeights) -> Any:
+    """Return the network with its ImageNet classifier; see `load_extractor`."""
+    return _load(backbone, located, top=True)
+
+
+def digest_weights(model: Any) -> str:
+    """Return SHA-256 over shape, dtype and bytes of all weights, in the model's order.
+
+    Names do not count, since Keras makes them anew.
+    """
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        array = np.ascontiguousarray(variable)
+        digest.update(f"{array.shape}{array.dtype.str}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def keras_folder() -> Path:
+    """Return the folder where Keras keeps downloaded weights."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+
+
+def _published(backbone: Backbone, *, top: bool) -> WeightsFile:
+    published = backbone.weights_top if top else backbone.weights
+    if published is None:
+        raise MissingWeights(f"no weights of {backbone.name} are published: name a file with --weights FILE")
+    return published
+
+
+def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
+    keras = import_keras()
+    if located.seed is not None:
+        keras.utils.set_random_seed(located.seed)
+        return backbone.build(top=top)
+    file = located.file or _download(backbone, _published(backbone, top=top))
+    model = backbone.build(top=top)
+    try:
+        backbone.load(model, file)
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {reason}") from error
+    return model
+
+
+def _download(backbone: Backbone, published: WeightsFile) -> Path:
+    keras = import_keras()
+    try:
+        # Keras shows its progress on stdout, which belongs to the answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            return Path(
+                keras.utils.get_file(
+                    published.name, published.url, cache_subdir="models", file_hash=published.md5
+                )
+            )
+    except Exception as error:  # noqa: BLE001 - get_file raises a bare Exception for every failure
+        raise MissingWeights(
+            f"the ImageNet weights of {backbone.name} are not on this machine and cannot be downloaded "
+            f"({' '.join(str(error).split())}): put {published.name} from {published.url} into {keras_folder()}, "
+            "or name the file with --weights FILE; --backbone efficientnet-lite0 needs no download"
+        ) from error

@@ -1,0 +1,38 @@
+"""What can go wrong between a folder of pictures and a report.
+
+PipelineError
+├── NoImages (LookupError)          there is nothing to extract
+├── InvalidRequest (ValueError)     an argument, or the layout of the folder, makes no sense
+├── DatasetClash (ValueError)       the name of the data set belongs to another folder
+├── UnreadableImage (ValueError)    one picture cannot be decoded; it is skipped and listed
+├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
+└── NotTrainable (ValueError)       too few classes or pictures to train a head
+"""
+
+
+class PipelineError(Exception):
+    """A stage cannot do what it was asked to."""
+
+
+class NoImages(PipelineError, LookupError):
+    """There are no pictures where they were expected."""
+
+
+class InvalidRequest(PipelineError, ValueError):
+    """An argument or the layout of the folder makes no sense."""
+
+
+class DatasetClash(PipelineError, ValueError):
+    """Another folder has the name of this data set."""
+
+
+class UnreadableImage(PipelineError, ValueError):
+    """One picture cannot be decoded."""
+
+
+class TooManyUnreadable(PipelineError, ValueError):
+    """More pictures were skipped than is allowed."""
+
+
+class NotTrainable(PipelineError, ValueError):
+    """The data set does not allow a head to be trained."""

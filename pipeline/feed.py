@@ -1,0 +1,82 @@
+"""Pictures decoded ahead of the network, in order, by threads; memory is bounded by how far ahead.
+
+Decoding releases Python's lock for most of its time, so threads are enough to keep a network busy.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from joblib import cpu_count
+from numpy.typing import NDArray
+
+from ..cache.index import hash_bytes
+from ..cache.part import Key
+from .errors import UnreadableImage
+from .images import decode_image
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file to be decoded."""
+
+    path: Path
+    name: str
+    """Path relative to the data set's root."""
+    expected: Key
+    """What its bytes hashed to when the extraction was planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What became of a file."""
+
+    name: str
+    expected: Key
+    key: Key | None
+    """Of the very buffer that was decoded; None where the file could not be read."""
+    pixels: NDArray[np.uint8] | None
+    """(h, w, 3) RGB; None where it could not be decoded."""
+    reason: str
+    """Why not."""
+
+
+@contextmanager
+def decoding_ahead(
+    pictures: Sequence[Picture], size: tuple[int, int], resize: str, *, ahead: int
+) -> Iterator[Iterator[Decoded]]:
+    """Give an iterator over the decoded pictures, in order, at most `ahead` of them waiting."""
+    with ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode") as threads:
+
+        def decoded() -> Iterator[Decoded]:
+            rest = iter(pictures)
+            waiting: deque[Future[Decoded]] = deque()
+            for picture in islice(rest, ahead):
+                waiting.append(threads.submit(_decode, picture, size, resize))
+            while waiting:
+                done = waiting.popleft().result()
+                for picture in islice(rest, 1):
+                    waiting.append(threads.submit(_decode, picture, size, resize))
+                yield done
+
+        try:
+            yield decoded()
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _decode(picture: Picture, size: tuple[int, int], resize: str) -> Decoded:
+    try:
+        content = picture.path.read_bytes()
+    except OSError as error:
+        return Decoded(picture.name, picture.expected, None, None, f"cannot be read: {error.strerror}")
+    key = hash_bytes(content)
+    try:
+        return Decoded(picture.name, picture.expected, key, decode_image(content, size, resize), "")
+    except UnreadableImage as error:
+        return Decoded(picture.name, picture.expected, key, None, str(error))

@@ -1,0 +1,61 @@
+"""The frozen backbone of an extraction: known by the digest of its weights, loaded only when needed.
+
+The digest is of the real arrays, which takes Keras to find out. It is remembered by the SHA-256 of
+the weights file, so that a run that finds everything cached never imports Keras.
+"""
+
+from typing import Any
+
+from ..cache.index import FileIndex, hash_file
+from ..cache.part import Key
+from ..models.backbones import Backbone
+from ..models.backend import keras_version
+from ..models.errors import ModelError
+from ..models.weights import LocatedWeights, load_extractor, locate_weights
+
+
+class FrozenBackbone:
+    """A backbone and its weights."""
+
+    def __init__(self, backbone: Backbone, located: LocatedWeights, index: FileIndex) -> None:
+        self.backbone = backbone
+        self._located = located
+        self._index = index
+        # Another Keras may order a network's weights in another way, so its version is part of the name.
+        self._name = f"{backbone.name} keras-{keras_version()}"
+        self._loaded: tuple[Any, str] | None = None
+        self._file = self._hash_file()
+        known = None if self._file is None else index.recall_weights(self._file, self._name)
+        self.digest: str = located.identity or known or self.load()[1]
+
+    def load(self) -> tuple[Any, str]:
+        """Return the Keras network without classifier, and the digest of its weights.
+
+        Raises
+        ------
+        ModelError
+            The weights cannot be had, or are not those that the digest was remembered of.
+        """
+        if self._loaded is None:
+            self._loaded = load_extractor(self.backbone, self._located)
+            if getattr(self, "digest", self._loaded[1]) != self._loaded[1]:
+                raise ModelError(
+                    f"the weights of {self.backbone.name} have digest {self._loaded[1][:12]}, expected "
+                    f"{self.digest[:12]} as remembered: remove images.sqlite from the store and try again"
+                )
+        return self._loaded
+
+    def remember(self) -> None:
+        """Keep the digest, so that the next run knows it without Keras."""
+        # After a download the file lies where Keras keeps it.
+        path = self._located.file or locate_weights(self.backbone).file
+        if self._loaded is None or self._located.seed is not None or path is None:
+            return
+        stat = path.stat()
+        key = self._file or hash_file(path)
+        self._index.remember([(path, stat, key)])
+        self._index.remember_weights(key, self._name, self.digest)
+
+    def _hash_file(self) -> Key | None:
+        path = self._located.file
+        return None if path is None else self._index.recall([path]).get(path) or hash_file(path)

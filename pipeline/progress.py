@@ -1,0 +1,51 @@
+"""How a stage tells what it is doing: a few lines, and a count while pictures pass."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Counter(Protocol):
+    """Is told of pictures as they are done."""
+
+    def __call__(self, *, extracted: int = 0, skipped: int = 0) -> None: ...
+
+
+class Progress(Protocol):
+    """What a stage needs of whoever watches it."""
+
+    def say(self, text: str) -> None:
+        """Tell one fact."""
+
+    def warn(self, text: str) -> None:
+        """Tell something that the reader of the result must know."""
+
+    def count(self, total: int, *, cached: int) -> "AbstractCounting":
+        """Return a context that gives a `Counter` for `total` pictures."""
+
+
+class AbstractCounting(Protocol):
+    """A context manager that gives a `Counter`."""
+
+    def __enter__(self) -> Counter: ...
+
+    def __exit__(self, *details: object) -> bool | None: ...
+
+
+class Silent:
+    """Says nothing; what functions use unless they are told otherwise."""
+
+    def say(self, text: str) -> None:
+        """Keep quiet."""
+
+    def warn(self, text: str) -> None:
+        """Keep quiet."""
+
+    @contextmanager
+    def count(self, total: int, *, cached: int) -> Iterator[Counter]:
+        """Count nothing."""
+
+        def ignore(*, extracted: int = 0, skipped: int = 0) -> None:
+            pass
+
+        yield ignore

@@ -1,0 +1,222 @@
+"""Stage two: a head is trained on stored features; the pictures are not needed any more.
+
+The training split is learned from, the validation split chooses (settings, when to stop), and the
+test split is touched once, at the end.
+"""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache.features import FeatureSet
+from ..cache.files import write_bytes, write_json
+from ..cache.part import keys_to_array
+from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
+from ..cache.store import FeatureStore
+from ..cache.table import SPLITS, Dataset, Row
+from ..models.heads import Head, find_head, scores_of
+from .dataset import select_examples
+from .errors import NotTrainable
+from .evaluation import evaluate
+from .progress import Progress, Silent
+from .provenance import describe_environment
+
+
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """What a head learns from and is judged by, ordered by split and then by key."""
+
+    rows: tuple[Row, ...]
+    classes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """(n,) position of each row's class."""
+        position = {label: index for index, label in enumerate(self.classes)}
+        return np.array([position[row.label] for row in self.rows], dtype=np.int32)
+
+    @property
+    def splits(self) -> NDArray[np.uint8]:
+        """(n,) position of each row's split in `SPLITS`, ascending."""
+        return np.array([SPLITS.index(row.split) for row in self.rows], dtype=np.uint8)  # type: ignore[arg-type]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over key, label and split of all rows."""
+        lines = "".join(f"{row.key.hex()} {row.split} {row.label}\n" for row in self.rows)
+        return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def train_head(
+    head: str = "logistic",
+    *,
+    store: str | Path = "bottlenecks",
+    dataset: str | None = None,
+    backbone: str | None = None,
+    features: str | None = None,
+    settings: dict[str, Any] | None = None,
+    seed: int = 0,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Train one head on stored features and return the run; a run that is there is returned as it is.
+
+    Parameters
+    ----------
+    head : str
+        A name of `HEADS`.
+    store : path
+        Folder that keeps everything.
+    dataset, backbone, features : str, optional
+        Name of the data set, name of the backbone, first digits of the feature set's digest; each
+        is needed only where the store holds several.
+    settings : dict, optional
+        Settings of the head, such as `{"hidden": (256, 128)}`; its defaults stand for the rest.
+    seed : int
+        Of everything random in training.
+    force : bool
+        Train again even if the run is there.
+
+    Raises
+    ------
+    UnknownDataset, UnknownFeatures, MissingFeatures, UnknownHead, UnsuitableSetting
+        What was asked for is not there; the message says what is.
+    NotTrainable
+        Fewer than two classes have training pictures.
+    """
+    progress = progress or Silent()
+    kept = FeatureStore(store)
+    record = find_head(head)
+    complete = record.complete(settings or {})
+    table = kept.find_dataset(dataset)
+    feature_set = kept.find_feature_set(backbone, features)
+    examples = _choose_examples(table, feature_set, kept)
+    inputs = {
+        "format": FORMAT,
+        "head": head,
+        "settings": complete,
+        "seed": seed,
+        "features": feature_set.digest,
+        "examples": examples.digest,
+    }
+    identity = run_id(head, feature_set.recipe.backbone, inputs)
+    folder = kept.run_folder(identity)
+    existing = kept.find_run(identity)
+    if existing is not None and not force:
+        progress.say(f"{identity}: trained before, nothing to do (--force trains it again)")
+        return existing
+
+    labels, splits = examples.labels, examples.splits
+    X = feature_set.read([row.key for row in examples.rows])
+    bounds = np.searchsorted(splits, np.arange(len(SPLITS) + 1))
+    parts = [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    train, validation, _ = parts
+    held_out = (X[validation], labels[validation]) if bounds[1] < bounds[2] else None
+    started = time.monotonic()
+    trained = record.make(complete, seed=seed).fit(X[train], labels[train], validation=held_out)
+    seconds = time.monotonic() - started
+    scores, are_probabilities = scores_of(trained, X)
+    metrics = {
+        split: evaluate(labels[part], scores[part], are_probabilities=are_probabilities)
+        for split, part in zip(SPLITS, parts, strict=True)
+    }
+    predictions = Predictions(
+        keys=keys_to_array([row.key for row in examples.rows]),
+        labels=labels,
+        splits=splits,
+        predicted=scores.argmax(axis=1).astype(np.int32),
+        scores=scores.astype(np.float32),
+        are_probabilities=are_probabilities,
+    )
+    about = {
+        "run": identity,
+        "backbone": feature_set.recipe.backbone,
+        "head": head,
+        "dataset": table.name,
+        "settings": complete,
+        "seed": seed,
+        "metrics": metrics,
+        "found": trained.facts_,
+        "warnings": [*examples.warnings, *trained.warnings_],
+        "classes": list(examples.classes),
+        "features_digest": feature_set.digest,
+        "dataset_digest": table.digest,
+        "examples_digest": examples.digest,
+        "seconds": round(seconds, 3),
+    }
+    return _write_run(folder, about, trained, predictions, progress)
+
+
+def _write_run(
+    folder: Path, about: dict[str, Any], trained: Head, predictions: Predictions, progress: Progress
+) -> Run:
+    with new_run(folder) as temporary:
+        head = temporary / f"head{trained.suffix}"
+        trained.save(head)
+        write_predictions(temporary / "predictions.h5", predictions)
+        if trained.history_:
+            write_bytes(temporary / "history.csv", _history(trained.history_).encode())
+        write_json(
+            temporary / "run.json",
+            {
+                "format": FORMAT,
+                **about,
+                "head_file": head.name,
+                "head_bytes": head.stat().st_size,
+                **describe_environment(),
+            },
+        )
+    progress.say(_summary(about))
+    for warning in about["warnings"]:
+        progress.warn(warning)
+    return read_run(folder)
+
+
+def _choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -> _Examples:
+    """Return the rows to learn from: labelled, readable, of a class that has training pictures."""
+    refused = {refusal.key for refusal in store.refusals()} - features.keys()
+    chosen = select_examples(table, tuple(refused))
+    if not table.classes:
+        raise NotTrainable(
+            f"the data set {table.name} has no labels: expected class folders such as {table.root}/cats/1.jpg; "
+            "sort the pictures into folders and run extract-features again, nothing is extracted twice"
+        )
+    count = Counter(row.label for row in chosen.rows if row.split == "train")
+    classes = tuple(sorted(count))
+    if len(classes) < 2:
+        found = f"one ({classes[0]})" if classes else "none"
+        raise NotTrainable(
+            f"expected at least two classes with training pictures in the data set {table.name}, found {found}: "
+            "add a folder with pictures of another class and run extract-features again"
+        )
+    warnings = []
+    if without := sorted({row.label for row in chosen.rows} - set(classes)):
+        warnings.append(f"left out, since no training picture can be read: {', '.join(without)}")
+    if chosen.conflicting:
+        warnings.append(f"left out, since their bytes lie under two labels: {len(chosen.conflicting):,} files")
+    rows = [row for row in chosen.rows if row.label in count]
+    # By key within a split, so that renamed files change nothing.
+    rows.sort(key=lambda row: (SPLITS.index(row.split), row.key))  # type: ignore[arg-type]
+    return _Examples(tuple(rows), classes, tuple(warnings))
+
+
+def _history(points: Sequence[dict[str, float]]) -> str:
+    names = list(points[0])
+    lines = [",".join(f"{point[name]:.7g}" for name in names) for point in points]
+    return "\n".join([",".join(names), *lines]) + "\n"
+
+
+def _summary(about: dict[str, Any]) -> str:
+    told = []
+    for split in ("validation", "test"):
+        accuracy = about["metrics"][split]["accuracy"]
+        told.append(f"{split} -" if accuracy is None else f"{split} {accuracy:.1%}")
+    return f"{about['run']}: {', '.join(told)} in {about['seconds']:.1f} s"
