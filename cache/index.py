@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from .part import Key
 
@@ -82,7 +83,7 @@ class FileIndex:
         """Keep the digest of the arrays that a weights file holds for a backbone."""
         self._insert("INSERT OR REPLACE INTO weights VALUES (?, ?, ?)", [(file, backbone, digest)])
 
-    def _select(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def _select(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         if not self._path.exists():
             return []
         try:
@@ -95,7 +96,7 @@ class FileIndex:
             # Locked, damaged or of another layout: as if it were empty.
             return []
 
-    def _insert(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+    def _insert(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         if not rows:
             return
         try:
@@ -111,7 +112,7 @@ class FileIndex:
         except OSError:
             return
 
-    def _insert_rows(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+    def _insert_rows(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         connection = sqlite3.connect(self._path, timeout=5)
         try:
             with connection:

@@ -131,7 +131,9 @@ def open_part(path: Path, recipe: str) -> Part:
     with _reading(path) as file:
         found = int(file.attrs["format"])
         if found > FORMAT:
-            raise NewerFormat(f"{path} has format {found}, this demijohn reads up to {FORMAT}: install a newer demijohn")
+            raise NewerFormat(
+                f"{path} has format {found}, this demijohn reads up to {FORMAT}: install a newer demijohn"
+            )
         if file.attrs["recipe"] != recipe:
             raise DamagedFile(
                 f"{path} belongs to another feature set: expected recipe {recipe[:12]}, "

@@ -9,6 +9,7 @@ The id contains a digest of all inputs, so that the same request finds the run t
 A run folder is written under another name and renamed: it is complete or absent.
 """
 
+import csv
 import hashlib
 import json
 import shutil
@@ -63,6 +64,16 @@ class Run:
     def predictions(self) -> Predictions:
         """Predictions for every picture used."""
         return read_predictions(self.folder / "predictions.h5")
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Columns of history.csv: epoch, loss, accuracy, ...; empty for a head without epochs."""
+        path = self.folder / "history.csv"
+        if not path.exists():
+            return {}
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def run_id(head: str, backbone: str, inputs: dict[str, Any]) -> str:

@@ -105,9 +105,7 @@ def read_dataset(folder: Path, name: str) -> Dataset:
     path = folder / f"{name}.csv"
     try:
         rows = tuple(_rows(path.read_bytes().decode("utf-8", "surrogateescape")))
-        return Dataset(
-            name, Path(about["root"]), about["layout"], about["seed"], rows, notes=tuple(about["notes"])
-        )
+        return Dataset(name, Path(about["root"]), about["layout"], about["seed"], rows, notes=tuple(about["notes"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(
             f"{path} is damaged: expected the columns {','.join(_COLUMNS)} and SHA-256 keys, found {error}; "

@@ -5,6 +5,7 @@ backbone is one record here and nothing else: the tests run over the registry.
 """
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,37 @@ class Backbone:
     """Where the network, its weights and the figures are published, and the licence of the weights."""
     installed: Callable[[], Path] | None = None
     """Returns the weights file that comes with the installation."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as plain JSON values."""
+        return {
+            "name": self.name,
+            "megabytes": self.megabytes,
+            "top1": self.top1,
+            "top5": self.top5,
+            "parameters_millions": self.parameters,
+            "depth": self.depth,
+            "input_size": list(self.input_size),
+            "width": self.width,
+            "preprocessing": str(self.preprocessing),
+            "resize": self.resize,
+            "weights_here": None if (path := self.weights_here()) is None else str(path),
+            "weights_url": self.weights.url if self.weights else None,
+            "source": self.source,
+        }
+
+    def weights_here(self, *, top: bool = False) -> Path | None:
+        """Return the ImageNet weights file on this machine, or None where it has to be downloaded."""
+        if self.installed is not None:
+            return self.installed()
+        published = self.weights_top if top else self.weights
+        path = keras_folder() / published.name if published else None
+        return path if path and path.is_file() else None
+
+
+def keras_folder() -> Path:
+    """Return the folder where Keras keeps downloaded weights."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
 
 
 def find_backbone(name: str) -> Backbone:

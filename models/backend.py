@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from types import ModuleType
 from typing import Any
 
 
@@ -29,7 +28,7 @@ def import_tensorflow() -> Any:
     return tf
 
 
-def import_keras() -> ModuleType:
+def import_keras() -> Any:
     """Return the module `keras` on TensorFlow, in float32 and channels last."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import_tensorflow()
@@ -52,9 +51,7 @@ def device_name() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return "CPU"
-    return ", ".join(
-        str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus
-    )
+    return ", ".join(str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus)
 
 
 @contextmanager

@@ -42,7 +42,15 @@ def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
             return _read(file)
     except BadWeights as error:
         raise BadWeights(f"{path}: {error}") from error
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        KeyError,
+    ) as error:
         raise BadWeights(f"{path} is no readable PyTorch checkpoint (legacy format): {error}") from error
 
 

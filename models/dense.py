@@ -44,9 +44,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.balanced = balanced
         self.seed = seed
 
-    def fit(
-        self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None
-    ) -> Self:
+    def fit(self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None) -> Self:
         """Train on X of shape (n, d), float32, and y of shape (n,); stop early on `validation`.
 
         Without validation rows all epochs are trained, with a warning.
@@ -62,9 +60,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:
             held_out = (validation[0], np.searchsorted(self.classes_, validation[1]))
             stopping = [
-                keras.callbacks.EarlyStopping(
-                    monitor="val_loss", patience=self.patience, restore_best_weights=True
-                )
+                keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
             ]
         fitted = self.network_.fit(
             X,

@@ -49,7 +49,7 @@ class HeadRecord:
 
     name: str
     summary: str
-    estimator: Callable[[], type[Head]]
+    estimator: Callable[[], Callable[..., Head]]
     """Imports and returns the estimator's class; it takes its settings and `seed` by keyword."""
 
     @property
@@ -57,6 +57,10 @@ class HeadRecord:
         """Names of the settings it takes, and their defaults."""
         parameters = inspect.signature(self.estimator()).parameters.values()
         return {each.name: each.default for each in parameters if each.name != "seed"}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as plain JSON values."""
+        return {"name": self.name, "summary": self.summary, "settings": self.settings}
 
     def make(self, settings: dict[str, Any], *, seed: int) -> Head:
         """Return an untrained head."""
@@ -130,19 +134,19 @@ def load_head(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float64]
     return lambda X: scores_of(pipeline, X)[0]
 
 
-def _dense() -> type[Head]:
+def _dense() -> Callable[..., Head]:
     from .dense import DenseHead
 
     return DenseHead
 
 
-def _logistic() -> type[Head]:
+def _logistic() -> Callable[..., Head]:
     from .linear import LogisticHead
 
     return LogisticHead
 
 
-def _svm() -> type[Head]:
+def _svm() -> Callable[..., Head]:
     from .linear import SvmHead
 
     return SvmHead

@@ -33,9 +33,7 @@ class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     balanced: bool
     grid: tuple[float, ...]
 
-    def fit(
-        self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None
-    ) -> Self:
+    def fit(self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None) -> Self:
         """Train on X of shape (n, d), float32, and y of shape (n,); choose C on `validation`.
 
         Without validation rows and without a fixed C, C is the middle of the grid, with a warning.
@@ -45,7 +43,7 @@ class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.warnings_: list[str] = []
         scaler = StandardScaler().fit(X)
         scaled = scaler.transform(X)
-        held_out = None if validation is None else scaler.transform(validation[0])
+        held_out = None if validation is None else (scaler.transform(validation[0]), validation[1])
         candidates = self._candidates(validation)
         best: tuple[tuple[float, float, float], Any] | None = None
         self.path_: list[dict[str, Any]] = []
@@ -56,8 +54,8 @@ class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             converged = _fit(classifier, scaled, y)
             point: dict[str, Any] = {"c": c, "converged": converged}
             rank = (0.0, 0.0, -c)
-            if validation is not None:
-                accuracy, loss = _judge(classifier, held_out, validation[1], balanced=self.balanced)
+            if held_out is not None:
+                accuracy, loss = _judge(classifier, *held_out, balanced=self.balanced)
                 point |= {"validation_accuracy": accuracy, "validation_log_loss": loss}
                 rank = (accuracy, -loss if loss is not None else 0.0, -c)
             self.path_.append(point)
@@ -163,9 +161,7 @@ def _fit(classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> bool:
     return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
 
 
-def _judge(
-    classifier: Any, X: NDArray[np.float32], y: NDArray[Any], *, balanced: bool
-) -> tuple[float, float | None]:
+def _judge(classifier: Any, X: NDArray[np.float32], y: NDArray[Any], *, balanced: bool) -> tuple[float, float | None]:
     """Return accuracy and log loss (None without probabilities), by class frequency or every class alike."""
     weights = compute_sample_weight("balanced" if balanced else None, y)
     accuracy = float(np.average(classifier.predict(X) == y, weights=weights))

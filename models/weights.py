@@ -7,7 +7,6 @@ so that another file with the same numbers is the same, and a file with the same
 
 import contextlib
 import hashlib
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .backbones import Backbone, WeightsFile
+from .backbones import Backbone, WeightsFile, keras_folder
 from .backend import import_keras, keras_version
 from .errors import BadWeights, MissingWeights, ModelError
 
@@ -55,10 +54,7 @@ def locate_weights(backbone: Backbone, request: str = "imagenet", *, top: bool =
     if kind == "random" and (not seed or seed.isdigit()):
         return LocatedWeights(None, int(seed or 0))
     if request == "imagenet":
-        if backbone.installed is not None:
-            return LocatedWeights(backbone.installed(), None)
-        cached = keras_folder() / _published(backbone, top=top).name
-        return LocatedWeights(cached if cached.is_file() else None, None)
+        return LocatedWeights(backbone.weights_here(top=top), None)
     file = Path(request).expanduser()
     if not file.is_file():
         raise MissingWeights(
@@ -101,24 +97,12 @@ def digest_weights(model: Any) -> str:
     return digest.hexdigest()
 
 
-def keras_folder() -> Path:
-    """Return the folder where Keras keeps downloaded weights."""
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-
-
-def _published(backbone: Backbone, *, top: bool) -> WeightsFile:
-    published = backbone.weights_top if top else backbone.weights
-    if published is None:
-        raise MissingWeights(f"no weights of {backbone.name} are published: name a file with --weights FILE")
-    return published
-
-
 def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     keras = import_keras()
     if located.seed is not None:
         keras.utils.set_random_seed(located.seed)
         return backbone.build(top=top)
-    file = located.file or _download(backbone, _published(backbone, top=top))
+    file = located.file or _download(backbone, backbone.weights_top if top else backbone.weights)
     model = backbone.build(top=top)
     try:
         backbone.load(model, file)
@@ -130,17 +114,18 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     return model
 
 
-def _download(backbone: Backbone, published: WeightsFile) -> Path:
+def _download(backbone: Backbone, published: WeightsFile | None) -> Path:
+    if published is None:
+        raise MissingWeights(f"no weights of {backbone.name} are published: name a file with --weights FILE")
     keras = import_keras()
     try:
         # Keras shows its progress on stdout, which belongs to the answer.
         with contextlib.redirect_stdout(sys.stderr):
             return Path(
-                keras.utils.get_file(
-                    published.name, published.url, cache_subdir="models", file_hash=published.md5
-                )
+                keras.utils.get_file(published.name, published.url, cache_subdir="models", file_hash=published.md5)
             )
-    except Exception as error:  # noqa: BLE001 - get_file raises a bare Exception for every failure
+    except Exception as error:
+        # get_file raises a bare Exception for every failure.
         raise MissingWeights(
             f"the ImageNet weights of {backbone.name} are not on this machine and cannot be downloaded "
             f"({' '.join(str(error).split())}): put {published.name} from {published.url} into {keras_folder()}, "

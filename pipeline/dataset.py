@@ -111,8 +111,7 @@ def build_dataset(name: str, listing: Listing, keys: Mapping[str, Key], *, seed:
         seed=seed,
     )
     rows = tuple(
-        Row(found.path, keys[found.path], found.label, split or "")
-        for found, split in zip(files, splits, strict=True)
+        Row(found.path, keys[found.path], found.label, split or "") for found, split in zip(files, splits, strict=True)
     )
     dataset = Dataset(name, listing.root, listing.layout, seed, rows)
     conflicting = select_examples(dataset).conflicting

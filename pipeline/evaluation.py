@@ -80,9 +80,7 @@ def evaluate(
     return metrics
 
 
-def confusion_matrix(
-    labels: NDArray[np.int32], predicted: NDArray[np.int32], classes: int
-) -> NDArray[np.int64]:
+def confusion_matrix(labels: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
     """Return counts of shape (c, c): row is the true class, column the predicted one."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 

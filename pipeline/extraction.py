@@ -29,7 +29,7 @@ from .feed import Decoded, Picture, decoding_ahead
 from .frozen import FrozenBackbone
 from .interruption import stopping_gently
 from .layout import Skipped, list_images
-from .progress import Progress, Silent
+from .progress import SILENT, Progress
 from .provenance import describe_environment
 
 BATCH_SIZE = 32
@@ -115,7 +115,7 @@ def extract_features(
     dataset: str | None = None,
     seed: int = 0,
     max_bad: float = 1.0,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Extraction:
     """Extract the features that are missing, and return what was found and done.
 
@@ -144,7 +144,6 @@ def extract_features(
         On SIGINT or SIGTERM, after what was extracted has been stored.
     """
     started = time.monotonic()
-    progress = progress or Silent()
     kept = FeatureStore(store)
     record = find_backbone(backbone)
     root, name = choose_root(None if images is None else Path(images), kept, dataset)
@@ -240,9 +239,7 @@ class _Outcome:
         if picture.key != picture.expected:
             self.changed[picture.name] = picture.key
         if picture.pixels is None:
-            self.refused.append(
-                Refusal(picture.key, picture.reason, decoding.POLICY, decoding.decoder_version())
-            )
+            self.refused.append(Refusal(picture.key, picture.reason, decoding.POLICY, decoding.decoder_version()))
         else:
             self.done.add(picture.key)
 
@@ -274,16 +271,15 @@ def _extract(
         stopping_gently() as stop,
         features.writer() as writer,
         progress.count(len(pictures), cached=cached) as count,
-        decoding_ahead(
-            pictures, backbone.input_size, backbone.resize, ahead=BATCHES_AHEAD * batch_size
-        ) as decoded,
+        decoding_ahead(pictures, backbone.input_size, backbone.resize, ahead=BATCHES_AHEAD * batch_size) as decoded,
     ):
         while batch := list(islice(decoded, batch_size)):
             if stop.is_set():
                 raise KeyboardInterrupt
-            good = [each for each in batch if each.pixels is not None]
+            good = [(each.key, each.pixels) for each in batch if each.key and each.pixels is not None]
             if good:
-                writer.add([each.key for each in good], engine.extract(np.stack([each.pixels for each in good])))
+                keys, pixels = zip(*good, strict=True)
+                writer.add(keys, engine.extract(np.stack(pixels)))
             for each in batch:
                 outcome.note(each)
             count(extracted=len(good), skipped=len(batch) - len(good))

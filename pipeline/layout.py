@@ -17,9 +17,7 @@ from pathlib import Path, PurePosixPath
 from ..cache.table import Split
 from .errors import InvalidRequest, NoImages
 
-SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"]
-)
+SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"])
 _SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "val": "validation",
@@ -135,7 +133,9 @@ def _split_folders(paths: list[PurePosixPath]) -> tuple[dict[str, Split], list[s
     return found, []
 
 
-def _walk(root: Path, inside: PurePosixPath, above: tuple[tuple[int, int], ...], walk: _Walk) -> Iterator[PurePosixPath]:
+def _walk(
+    root: Path, inside: PurePosixPath, above: tuple[tuple[int, int], ...], walk: _Walk
+) -> Iterator[PurePosixPath]:
     here = root / inside
     try:
         stat = here.stat()

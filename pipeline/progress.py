@@ -1,7 +1,7 @@
 """How a stage tells what it is doing: a few lines, and a count while pictures pass."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -20,16 +20,8 @@ class Progress(Protocol):
     def warn(self, text: str) -> None:
         """Tell something that the reader of the result must know."""
 
-    def count(self, total: int, *, cached: int) -> "AbstractCounting":
+    def count(self, total: int, *, cached: int) -> AbstractContextManager[Counter]:
         """Return a context that gives a `Counter` for `total` pictures."""
-
-
-class AbstractCounting(Protocol):
-    """A context manager that gives a `Counter`."""
-
-    def __enter__(self) -> Counter: ...
-
-    def __exit__(self, *details: object) -> bool | None: ...
 
 
 class Silent:
@@ -42,10 +34,13 @@ class Silent:
         """Keep quiet."""
 
     @contextmanager
-    def count(self, total: int, *, cached: int) -> Iterator[Counter]:
+    def count(self, total: int, *, cached: int) -> Iterator[Counter]:  # noqa: ARG002
         """Count nothing."""
 
         def ignore(*, extracted: int = 0, skipped: int = 0) -> None:
             pass
 
         yield ignore
+
+
+SILENT: Progress = Silent()

@@ -98,14 +98,14 @@ def _give_every_class_training(
             for index, key in enumerate(keys):
                 if key == lowest and splits[index]:
                     splits[index] = "train"
-            for other in ("validation", "test"):
-                by_split[other].discard(lowest)  # type: ignore[index]
+            for other in SPLITS[1:]:
+                by_split[other].discard(lowest)
             moved.append(label)
     notes = []
     if moved:
         notes.append(f"without a training picture, so the one with the lowest hash was moved there: {_names(moved)}")
-    for split in ("validation", "test"):
-        lacking = [label for label, by_split in sorted(keys_of.items()) if not by_split[split]]  # type: ignore[index]
+    for split in SPLITS[1:]:
+        lacking = [label for label, by_split in sorted(keys_of.items()) if not by_split[split]]
         if lacking:
             notes.append(f"without a {split} picture: {_names(lacking)}")
     return notes

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..models.heads import Head, find_head, scores_of
 from .dataset import select_examples
 from .errors import NotTrainable
 from .evaluation import evaluate
-from .progress import Progress, Silent
+from .progress import SILENT, Progress
 from .provenance import describe_environment
 
 
@@ -46,7 +47,7 @@ class _Examples:
     @property
     def splits(self) -> NDArray[np.uint8]:
         """(n,) position of each row's split in `SPLITS`, ascending."""
-        return np.array([SPLITS.index(row.split) for row in self.rows], dtype=np.uint8)  # type: ignore[arg-type]
+        return np.array([SPLITS.index(row.split) for row in self.rows], dtype=np.uint8)
 
     @property
     def digest(self) -> str:
@@ -65,7 +66,7 @@ def train_head(
     settings: dict[str, Any] | None = None,
     seed: int = 0,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Run:
     """Train one head on stored features and return the run; a run that is there is returned as it is.
 
@@ -92,7 +93,6 @@ def train_head(
     NotTrainable
         Fewer than two classes have training pictures.
     """
-    progress = progress or Silent()
     kept = FeatureStore(store)
     record = find_head(head)
     complete = record.complete(settings or {})
@@ -117,7 +117,7 @@ def train_head(
     labels, splits = examples.labels, examples.splits
     X = feature_set.read([row.key for row in examples.rows])
     bounds = np.searchsorted(splits, np.arange(len(SPLITS) + 1))
-    parts = [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    parts = [slice(start, stop) for start, stop in pairwise(bounds)]
     train, validation, _ = parts
     held_out = (X[validation], labels[validation]) if bounds[1] < bounds[2] else None
     started = time.monotonic()
@@ -155,9 +155,7 @@ def train_head(
     return _write_run(folder, about, trained, predictions, progress)
 
 
-def _write_run(
-    folder: Path, about: dict[str, Any], trained: Head, predictions: Predictions, progress: Progress
-) -> Run:
+def _write_run(folder: Path, about: dict[str, Any], trained: Head, predictions: Predictions, progress: Progress) -> Run:
     with new_run(folder) as temporary:
         head = temporary / f"head{trained.suffix}"
         trained.save(head)
@@ -204,7 +202,7 @@ def _choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) 
         warnings.append(f"left out, since their bytes lie under two labels: {len(chosen.conflicting):,} files")
     rows = [row for row in chosen.rows if row.label in count]
     # By key within a split, so that renamed files change nothing.
-    rows.sort(key=lambda row: (SPLITS.index(row.split), row.key))  # type: ignore[arg-type]
+    rows.sort(key=lambda row: (SPLITS.index(row.split), row.key))
     return _Examples(tuple(rows), classes, tuple(warnings))
 
 

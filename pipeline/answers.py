@@ -1,0 +1,129 @@
+"""What the commands answer on stdout when a person asks: tables and a few lines."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from .checking import Guess
+    from .extraction import Extraction
+    from .reporting import Report
+
+_PATHS_PER_REASON = 5
+
+
+def print_extraction(extraction: "Extraction") -> None:
+    """Print what an extraction found and did."""
+    print_skipped(extraction)
+    speed = ""
+    if extraction.images_per_second is not None:
+        speed = f" at {extraction.images_per_second:,.0f} images/s"
+    click.echo(
+        f"{extraction.images:,} images: {extraction.cached:,} cached, {extraction.extracted:,} extracted{speed}, "
+        f"{extraction.duplicates:,} duplicates, {len(extraction.skipped):,} skipped ({extraction.seconds:.1f} s)"
+    )
+    click.echo(f"{extraction.rows:,} x {extraction.width:,} features of {extraction.backbone} in {extraction.features}")
+
+
+def print_skipped(extraction: "Extraction") -> None:
+    """Print skipped files by reason; --json and refusals.csv list them all."""
+    reasons: dict[str, list[str]] = {}
+    for each in extraction.skipped:
+        reasons.setdefault(each.reason, []).append(each.path)
+    for reason, paths in reasons.items():
+        shown = ", ".join(paths[:_PATHS_PER_REASON])
+        more = f" and {len(paths) - _PATHS_PER_REASON:,} more" if len(paths) > _PATHS_PER_REASON else ""
+        click.echo(f"skipped {len(paths):,}, {reason}: {shown}{more}")
+
+
+def print_run(record: dict[str, Any]) -> None:
+    """Print the metrics of one run."""
+    rows = []
+    for split, metrics in record["metrics"].items():
+        cells = [_interval(metrics, name) for name in ("accuracy", "macro_f1", "log_loss")]
+        rows.append([split, f"{metrics['images']:,}", *cells])
+    click.echo(record["run"])
+    print_table(["split", "images", "accuracy", "macro F1", "log loss"], rows, numbers=["images"])
+
+
+def print_comparison(report: "Report") -> None:
+    """Print all runs of a report, the best first."""
+    # Here, since it loads HDF5, which `--help` has no need of.
+    from .rendering import CAPTION, COLUMNS, cells_of
+
+    rows = [cells_of(run.record) for run in report.runs]
+    click.echo(f"\n{report.dataset.name}: {len(rows)} runs, best by validation: {report.best.id}")
+    print_table(COLUMNS, rows, numbers=["macro F1", "log loss", "seconds", "size"])
+    click.echo(CAPTION)
+
+
+def print_guesses(guesses: Sequence["Guess"]) -> None:
+    """Print the ImageNet classes that a backbone sees."""
+    print_table(["probability", "class"], [[f"{guess.probability:.3f}", guess.label] for guess in guesses])
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Print all about one backbone."""
+    print_table(["fact", "value"], [[name.replace("_", " "), str(_dash(value))] for name, value in facts.items()])
+
+
+def print_backbones(catalogue: Sequence[dict[str, Any]]) -> None:
+    """Print the catalogue of backbones."""
+    columns = ["name", "MB", "top-1", "top-5", "parameters", "depth", "input", "width", "weights"]
+    rows = [
+        [
+            facts["name"],
+            f"{facts['megabytes']:g}",
+            str(_dash(facts["top1"])),
+            str(_dash(facts["top5"])),
+            f"{facts['parameters_millions']} M",
+            str(_dash(facts["depth"])),
+            "x".join(map(str, facts["input_size"])),
+            str(facts["width"]),
+            "here" if facts["weights_here"] else "to be downloaded",
+        ]
+        for facts in catalogue
+    ]
+    print_table(columns, rows, numbers=columns[1:8])
+
+
+def print_heads(catalogue: Sequence[dict[str, Any]]) -> None:
+    """Print the heads and their settings."""
+    rows = [
+        [
+            facts["name"],
+            facts["summary"],
+            ", ".join(f"{name}={value}" for name, value in facts["settings"].items()),
+        ]
+        for facts in catalogue
+    ]
+    print_table(["name", "what it is", "settings"], rows)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
+    """Print a table on stdout; columns named in `numbers` are aligned to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    # A pipe or a file has no width: nothing is wrapped there.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def _interval(metrics: dict[str, Any], name: str) -> str:
+    if metrics[name] is None:
+        return "-"
+    low, high = metrics[f"{name}_interval"]
+    return f"{metrics[name]:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _dash(value: Any) -> Any:
+    return "-" if value is None else value

@@ -1,0 +1,284 @@
+"""The commands: each is a thin shell over a function of this package.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import answers
+from .console import print_json, run_command
+from .progress import Progress, Silent
+
+DEFAULT_BACKBONE = "efficientnet-lite0"
+
+
+def _percentage(text: str) -> float:
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not text.endswith("%") or not 0 <= number <= 100:
+        raise click.BadParameter(f"expected a percentage such as 0.5%, found {text}")
+    return number / 100
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    words = [] if text == "none" else [word.strip() for word in text.split(",")]
+    if not all(word.isdigit() and int(word) > 0 for word in words):
+        raise click.BadParameter(f"expected widths such as 256,128, or none, found {text}")
+    return tuple(int(word) for word in words)
+
+
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every command takes: --store, --json, --quiet."""
+
+    @click.option(
+        "--store",
+        default="bottlenecks",
+        show_default=True,
+        metavar="DIR",
+        help="Folder that keeps everything.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")
+    @click.option("--quiet", is_flag=True, help="No progress and no messages.")
+    @functools.wraps(command)
+    def wrapped(*, quiet: bool, **arguments: Any) -> None:
+        command(progress=_progress(quiet=quiet), **arguments)
+
+    return wrapped
+
+
+def _progress(*, quiet: bool) -> Progress:
+    if quiet:
+        return Silent()
+    from .console import Terminal
+
+    return Terminal()
+
+
+_dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
+_seed = click.option("--seed", default=0, show_default=True, help="Of every random choice.")
+_weights = click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    metavar="imagenet|random|FILE",
+    help="ImageNet weights, random ones for trials (random:SEED), or a file.",
+)
+_max_bad = click.option(
+    "--max-bad",
+    type=_percentage,
+    metavar="PERCENT",
+    default="100%",
+    show_default=True,
+    help="Exit with status 1 where more pictures than this could not be read; the others are kept.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="demijohn")
+def demijohn() -> None:
+    """Transfer learning on a folder of pictures.
+
+    The frozen backbone runs once, its features are kept, heads are trained and compared in seconds.
+    """
+
+
+@demijohn.command("run")
+@click.argument("images", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--backbone",
+    "backbones",
+    multiple=True,
+    default=[DEFAULT_BACKBONE],
+    show_default=True,
+    metavar="NAME",
+    help="May be given several times.",
+)
+@click.option("--heads", default="logistic,svm,dense", show_default=True, help="Comma-separated.")
+@_weights
+@_dataset
+@_seed
+@_max_bad
+@_common
+def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any) -> None:
+    """The whole job: extract, train the usual heads, report.
+
+    IMAGES is a folder with a folder of pictures per class, or with train, validation and test folders of such.
+    """
+    from .job import run
+
+    job = run(images, heads=tuple(name.strip() for name in heads.split(",")), **arguments)
+    if as_json:
+        print_json(job.to_json())
+        return
+    for extraction in job.extractions:
+        answers.print_skipped(extraction)
+    answers.print_comparison(job.report)
+
+
+@demijohn.command("extract-features")
+@click.argument("images", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--backbone", default=DEFAULT_BACKBONE, show_default=True, metavar="NAME", help="See: demijohn backbones."
+)
+@_weights
+@_dataset
+@_seed
+@_max_bad
+@_common
+def extract_features_command(images: Path | None, as_json: bool, **arguments: Any) -> None:
+    """Stage one: run the frozen backbone once over all pictures and keep the features.
+
+    Pictures that have features already are not read again. Without IMAGES, the data set that the store knows, else
+    ./images or ./data.
+    """
+    from .extraction import extract_features
+
+    extraction = extract_features(images, **arguments)
+    if as_json:
+        print_json(extraction.to_json())
+    else:
+        answers.print_extraction(extraction)
+    extraction.check()
+
+
+@demijohn.command("train-head")
+@click.option(
+    "--head", default="logistic", show_default=True, metavar="dense|logistic|svm", help="See: demijohn heads."
+)
+@click.option("--backbone", metavar="NAME", help="Whose features, where the store holds several.")
+@click.option("--features", metavar="DIGEST", help="Which feature set, by the first digits of its digest.")
+@_dataset
+@click.option("--hidden", type=_widths, metavar="256,128", help="dense: widths of the hidden layers, or none. [256]")
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="dense: share dropped. [0.5]")
+@click.option("--batch-norm", is_flag=True, default=None, help="dense: BatchNormalization after each hidden layer.")
+@click.option("--epochs", type=click.IntRange(1), help="dense: at most this many. [100]")
+@click.option("--batch-size", type=click.IntRange(1), help="dense: rows per step. [64]")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="dense: of Adam. [0.001]")
+@click.option("--patience", type=click.IntRange(1), help="dense: epochs without a better validation loss. [10]")
+@click.option("--kernel", type=click.Choice(["linear", "rbf"]), help="svm. [linear]")
+@click.option(
+    "--c",
+    type=click.FloatRange(0, min_open=True),
+    help="logistic, svm: fixes C; otherwise validation chooses.",
+)
+@click.option("--balanced", is_flag=True, default=None, help="Weigh classes alike, however many pictures they have.")
+@_seed
+@click.option("--force", is_flag=True, help="Train again what was trained before.")
+@_common
+def train_head_command(
+    head: str,
+    backbone: str | None,
+    features: str | None,
+    dataset: str | None,
+    seed: int,
+    force: bool,
+    store: str,
+    as_json: bool,
+    progress: Progress,
+    **settings: Any,
+) -> None:
+    """Stage two: train a head on stored features; the pictures are not needed."""
+    from .training import train_head
+
+    trained = train_head(
+        head,
+        backbone=backbone,
+        features=features,
+        dataset=dataset,
+        settings={name: value for name, value in settings.items() if value is not None},
+        seed=seed,
+        force=force,
+        store=store,
+        progress=progress,
+    )
+    if as_json:
+        print_json(trained.record)
+    else:
+        answers.print_run(trained.record)
+
+
+@demijohn.command("report-heads")
+@_dataset
+@_common
+def report_heads_command(as_json: bool, **arguments: Any) -> None:
+    """Compare all runs of a data set and write the report."""
+    from .reporting import report_heads
+
+    report = report_heads(**arguments)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        answers.print_comparison(report)
+
+
+@demijohn.command("backbones")
+@click.argument("name", required=False)
+@click.option("--check", type=click.Path(path_type=Path), metavar="IMAGE", help="Print a picture's ImageNet top five.")
+@_weights
+@_common
+def backbones_command(name: str | None, check: Path | None, weights: str, as_json: bool, **_: Any) -> None:
+    """The catalogue of backbones; all about one; or what one sees in a picture."""
+    from ..models.backbones import BACKBONES, find_backbone
+
+    if check is not None:
+        from .checking import check_backbone
+
+        if name is None:
+            raise click.UsageError("--check needs the NAME of a backbone")
+        guesses = check_backbone(name, check, weights=weights)
+        if as_json:
+            print_json({"backbone": name, "image": str(check), "top": [each.to_json() for each in guesses]})
+        else:
+            answers.print_guesses(guesses)
+    elif name is not None:
+        facts = find_backbone(name).to_json()
+        if as_json:
+            print_json(facts)
+        else:
+            answers.print_facts(facts)
+    else:
+        catalogue = [each.to_json() for each in BACKBONES.values()]
+        if as_json:
+            print_json({"backbones": catalogue})
+        else:
+            answers.print_backbones(catalogue)
+
+
+@demijohn.command("heads")
+@_common
+def heads_command(as_json: bool, **_: Any) -> None:
+    """The heads and their settings."""
+    from ..models.heads import HEADS
+
+    catalogue = [each.to_json() for each in HEADS.values()]
+    if as_json:
+        print_json({"heads": catalogue})
+    else:
+        answers.print_heads(catalogue)
+
+
+def main() -> None:
+    """Run `demijohn`."""
+    run_command(demijohn, "demijohn")
+
+
+def main_extract_features() -> None:
+    """Run `extract-features`."""
+    run_command(extract_features_command, "extract-features")
+
+
+def main_train_head() -> None:
+    """Run `train-head`."""
+    run_command(train_head_command, "train-head")
+
+
+def main_report_heads() -> None:
+    """Run `report-heads`."""
+    run_command(report_heads_command, "report-heads")

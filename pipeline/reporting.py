@@ -1,0 +1,163 @@
+"""The report: all runs of a data set side by side, the best by validation first.
+
+`report/report.md`, `.csv` and `.json` say the same thing to different readers; the curves of the
+heads that learn in epochs and the confusion matrix of the best run are pictures beside them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cache.files import remove_leftovers, replacing, write_bytes, write_json, writing_errors
+from ..cache.runs import Run
+from ..cache.store import FeatureStore
+from ..cache.table import SPLITS, Dataset
+from .errors import InvalidRequest
+from .evaluation import confusion_matrix
+from .figures import draw_confusion, draw_curves
+from .layout import Skipped
+from .progress import SILENT, Progress
+from .provenance import describe_environment
+from .rendering import command_of, to_csv, to_markdown
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """A run of an earlier state of the data set."""
+
+    run: str
+    command: str
+    """Trains it again on the present state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `report_heads` found and wrote."""
+
+    dataset: Dataset
+    runs: tuple[Run, ...]
+    """Of the present state of the data set, the best by validation first."""
+    outdated: tuple[Outdated, ...]
+    skipped: tuple[Skipped, ...]
+    """Pictures of the data set that could not be read."""
+    folder: Path
+
+    @property
+    def best(self) -> Run:
+        """The run with the best validation accuracy."""
+        return self.runs[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of `report-heads --json`, which is report.json."""
+        return {
+            "format": FORMAT,
+            "dataset": self.dataset.name,
+            "runs": [run.record for run in self.runs],
+            "best": self.best.id,
+            "outdated": [{"run": each.run, "command": each.command} for each in self.outdated],
+            "notes": list(self.dataset.notes),
+            "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
+            **describe_environment(),
+        }
+
+
+def report_heads(
+    *, store: str | Path = "bottlenecks", dataset: str | None = None, progress: Progress = SILENT
+) -> Report:
+    """Compare all runs of a data set, write the report and return it.
+
+    Parameters
+    ----------
+    store : path
+        Folder that keeps everything.
+    dataset : str, optional
+        Name of the data set; needed only where the store holds several.
+
+    Raises
+    ------
+    UnknownDataset
+        The store holds no such data set, or several and none is named.
+    InvalidRequest
+        No head has been trained on it yet.
+    """
+    kept = FeatureStore(store)
+    table = kept.find_dataset(dataset)
+    digest = table.digest
+    runs = [run for run in kept.runs() if run.record["dataset"] == table.name]
+    current = [run for run in runs if run.record["dataset_digest"] == digest]
+    outdated = [
+        Outdated(run.id, command_of(run.record, store=kept.folder))
+        for run in runs
+        if run.record["dataset_digest"] != digest
+    ]
+    if not current:
+        again = f"; the {len(outdated)} runs there are of an earlier state of it" if outdated else ""
+        raise InvalidRequest(f"no head has been trained on the data set {table.name} yet{again}: run train-head first")
+    report = Report(
+        dataset=table,
+        runs=tuple(sorted(current, key=_rank)),
+        outdated=tuple(outdated),
+        skipped=tuple(_skipped(table, kept)),
+        folder=kept.report_folder,
+    )
+    _write(report)
+    for each in report.outdated:
+        progress.warn(f"{each.run} is of an earlier state of the data set; again: {each.command}")
+    progress.say(f"report in {report.folder / 'report.md'}")
+    return report
+
+
+def _rank(run: Run) -> tuple[bool, float, float, str]:
+    """Best validation accuracy first; then macro F1; then the name, so that the order is stable."""
+    metrics = run.record["metrics"]["validation"]
+    if metrics["accuracy"] is None:
+        return (True, 0.0, 0.0, run.id)
+    return (False, -metrics["accuracy"], -metrics["macro_f1"], run.id)
+
+
+def _skipped(table: Dataset, store: FeatureStore) -> list[Skipped]:
+    reasons = {refusal.key: refusal.reason for refusal in store.refusals()}
+    for features in store.feature_sets():
+        for key in features.keys() & reasons.keys():
+            del reasons[key]
+    return [Skipped(row.path, reasons[row.key]) for row in table.rows if row.key in reasons]
+
+
+def _write(report: Report) -> None:
+    folder = report.folder
+    figures = folder / "figures"
+    with writing_errors(figures):
+        figures.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(figures)
+    pictures = _draw(report, figures)
+    write_json(folder / "report.json", report.to_json())
+    write_bytes(folder / "report.csv", to_csv([run.record for run in report.runs]).encode())
+    markdown = to_markdown(report.to_json(), [(title, f"figures/{path.name}") for title, path in pictures])
+    write_bytes(folder / "report.md", markdown.encode())
+    for old in set(figures.glob("*.png")) - {path for _, path in pictures}:
+        old.unlink()
+
+
+def _draw(report: Report, folder: Path) -> list[tuple[str, Path]]:
+    """Draw the pictures of the report; return title and file of each."""
+    best = report.best
+    predictions = best.predictions
+    # The last split that has pictures: test, else validation, else train.
+    last = int(predictions.splits.max())
+    chosen = predictions.splits == last
+    classes = best.record["classes"]
+    counts = confusion_matrix(predictions.labels[chosen], predictions.predicted[chosen], len(classes))
+    path = folder / f"confusion-{best.id}.png"
+    with replacing(path) as temporary:
+        draw_confusion(temporary, counts, classes, f"{best.id}, {SPLITS[last]} split")
+    pictures = [(f"Confusion matrix of the best run on the {SPLITS[last]} split", path)]
+    for run in report.runs:
+        history = run.history
+        if history:
+            path = folder / f"curves-{run.id}.png"
+            with replacing(path) as temporary:
+                draw_curves(temporary, history, run.id)
+            pictures.append((f"Loss and accuracy of {run.id}", path))
+    return pictures
