@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from .backend import import_keras
 from .linear import Validation
+from .scaling import fit_scaler
 
 
 class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -104,12 +105,9 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _build(self, X: NDArray[np.float32]) -> Any:
         keras = import_keras()
         layers = keras.layers
-        mean, deviation = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
-        # A feature that is constant in training says nothing; dividing by its deviation would
-        # blow up whatever it is elsewhere.
-        deviation[deviation < 1e-7] = 1.0
+        scaler = fit_scaler(X)
         features = keras.Input((X.shape[1],), name="features")
-        x = layers.Normalization(mean=mean, variance=deviation**2, name="standardise")(features)
+        x = layers.Normalization(mean=scaler.mean_, variance=scaler.scale_**2, name="standardise")(features)
         for width in self.hidden:
             x = layers.Dense(width, use_bias=not self.batch_norm)(x)
             if self.batch_norm:

@@ -18,9 +18,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.class_weight import compute_sample_weight
+
+from .scaling import fit_scaler
 
 Validation = tuple[NDArray[np.float32], NDArray[Any]]
 
@@ -41,7 +42,7 @@ class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = np.unique(y)
         self.history_: list[dict[str, float]] = []
         self.warnings_: list[str] = []
-        scaler = StandardScaler().fit(X)
+        scaler = fit_scaler(X)
         scaled = scaler.transform(X)
         held_out = None if validation is None else (scaler.transform(validation[0]), validation[1])
         candidates = self._candidates(validation)

@@ -1,0 +1,60 @@
+"""What all tests share: a guard around the home folder and the network, a small backbone, small pictures."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.pictures import write_classes
+from support.standin import TINY
+
+from demijohn.models.backbones import BACKBONES
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make everything below the home folder, and every connection off this machine, raise."""
+    folder = tmp_path_factory.mktemp("guard")
+    home = folder / "home"
+    home.write_text("a file, so that nothing can be created below it")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.setenv("USERPROFILE", str(home))
+        patch.setenv("KERAS_HOME", str(folder / "keras"))
+        patch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))
+        patch.setenv("NO_COLOR", "1")
+        patch.delenv("COLUMNS", raising=False)
+        connect = socket.socket.connect
+
+        def refuse(self: socket.socket, address: object) -> None:
+            if self.family == socket.AF_UNIX:
+                return connect(self, address)  # type: ignore[arg-type]
+            raise OSError(f"a test tried to reach {address}")
+
+        patch.setattr(socket.socket, "connect", refuse)
+        yield
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Register the three-layer stand-in backbone; use it with weights="random"."""
+    monkeypatch.setitem(BACKBONES, TINY.name, TINY)
+    return TINY.name
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder with three class folders of twelve small pictures each."""
+    return write_classes(tmp_path / "photos")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real pictures that some machines have beside the checkout, or skip."""
+    folder = Path(os.environ.get("DEMIJOHN_DATA", SHARED / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real pictures on this machine: set DEMIJOHN_DATA to a folder with cats-dogs/")
+    return folder

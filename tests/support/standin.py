@@ -1,0 +1,73 @@
+"""A three-layer stand-in for a backbone: real code paths, milliseconds instead of seconds.
+
+Run as a script it is `demijohn` with the stand-in registered, for tests that need a process of
+their own: `python tests/support/standin.py extract-features photos --backbone tiny --weights random`.
+DEMIJOHN_TEST_DELAY makes every batch take so many seconds longer.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from demijohn.models.backbones import BACKBONES, Backbone, Preprocessing
+
+SIZE, WIDTH = 16, 8
+
+
+def build(*, top: bool) -> Any:
+    """Return a convolution, a batch normalisation and a mean: (b, 16, 16, 3) to (b, 8)."""
+    from demijohn.models.backend import import_keras
+
+    keras = import_keras()
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(WIDTH, 3, padding="same", name="conv")(image)
+    x = keras.layers.BatchNormalization(name="bn")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.ReLU(name="relu")(x))
+    return keras.Model(image, keras.layers.Dense(1000, activation="softmax")(x) if top else x, name="tiny")
+
+
+def load(model: Any, path: Path) -> None:
+    """Load a Keras weights file."""
+    model.load_weights(str(path))
+
+
+TINY = Backbone(
+    name="tiny",
+    build=build,
+    load=load,
+    input_size=(SIZE, SIZE),
+    width=WIDTH,
+    preprocessing=Preprocessing((127.5,) * 3, (127.5,) * 3),
+    resize="squash-bilinear",
+    weights=None,
+    weights_top=None,
+    megabytes=0.1,
+    parameters=0.001,
+    depth=3,
+    top1=None,
+    top5=None,
+    source="the tests",
+)
+
+
+def main() -> None:
+    """Run `demijohn` with the stand-in."""
+    from demijohn.models.engines import TensorFlowEngine
+    from demijohn.pipeline import cli
+
+    BACKBONES[TINY.name] = TINY
+    delay = float(os.environ.get("DEMIJOHN_TEST_DELAY", "0"))
+    extract = TensorFlowEngine.extract
+
+    def slowly(self: TensorFlowEngine, images: Any) -> Any:
+        time.sleep(delay)
+        return extract(self, images)
+
+    if delay:
+        TensorFlowEngine.extract = slowly  # type: ignore[method-assign]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
