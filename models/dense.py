@@ -17,6 +17,9 @@ from .linear import Validation
 from .scaling import fit_scaler
 
 
+_ROWS = 4096
+
+
 class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Dense layers on standardised features; the last one gives a logit per class."""
 
@@ -128,7 +131,9 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def probabilities(network: Any, X: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the softmax of a network's logits, shape (n, c), computed in float64."""
-    logits = np.asarray(network.predict(X, batch_size=1024, verbose=0), dtype=np.float64)
+    # Called, not `predict`: that would trace a graph anew for every head.
+    blocks = [network(X[start : start + _ROWS], training=False) for start in range(0, len(X), _ROWS)]
+    logits = np.concatenate([np.asarray(block, dtype=np.float64) for block in blocks])
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 

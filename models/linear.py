@@ -129,7 +129,7 @@ class LogisticHead(_TunedHead):
 class SvmHead(_TunedHead):
     """Support vector machine: linear (squared hinge), or with an RBF kernel."""
 
-    grid = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+    grid = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
     def __init__(
         self, *, kernel: str = "linear", c: float | None = None, balanced: bool = False, seed: int = 0

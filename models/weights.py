@@ -128,6 +128,6 @@ def _download(backbone: Backbone, published: WeightsFile | None) -> Path:
         # get_file raises a bare Exception for every failure.
         raise MissingWeights(
             f"the ImageNet weights of {backbone.name} are not on this machine and cannot be downloaded "
-            f"({' '.join(str(error).split())}): put {published.name} from {published.url} into {keras_folder()}, "
+            f"({str(error).rpartition(' -- ')[2]}): put {published.name} from {published.url} into {keras_folder()}, "
             "or name the file with --weights FILE; --backbone efficientnet-lite0 needs no download"
         ) from error

@@ -87,9 +87,13 @@ def _give_every_class_training(
     keys: Sequence[Key], labels: Sequence[str], splits: list[Split | None], *, seed: int
 ) -> list[str]:
     """Move the picture with the lowest hash to train where a class has none; name what is missing."""
+    labels_of: dict[Key, set[str]] = defaultdict(set)
+    for key, label in zip(keys, labels, strict=True):
+        labels_of[key].add(label)
     keys_of: dict[str, dict[Split, set[Key]]] = defaultdict(lambda: defaultdict(set))
     for key, label, split in zip(keys, labels, splits, strict=True):
-        if split:
+        # Bytes under two labels are left out of training.
+        if split and len(labels_of[key] - {""}) == 1:
             keys_of[label][split].add(key)
     moved = []
     for label, by_split in sorted(keys_of.items()):

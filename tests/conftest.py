@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from demijohn.models.backbones import BACKBONES
 from support.pictures import write_classes
 from support.standin import TINY
-
-from demijohn.models.backbones import BACKBONES
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

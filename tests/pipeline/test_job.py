@@ -1,0 +1,84 @@
+"""The whole job with the real network, on real pictures."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from demijohn.cache import FeatureStore
+from demijohn.models import BACKBONES, TensorFlowEngine, load_extractor, load_head, locate_weights
+from demijohn.pipeline import run
+from demijohn.pipeline.images import decode_image
+from PIL import Image
+from sklearn.datasets import load_digits
+
+
+def write_digits(root: Path, count: int) -> Path:
+    digits = load_digits()
+    for number in range(count):
+        path = root / str(digits.target[number]) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((255 - digits.images[number] * 255 / 16).astype(np.uint8)).save(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store after the whole job on 300 handwritten digits."""
+    folder = tmp_path_factory.mktemp("job")
+    run(write_digits(folder / "digits", 300), store=folder / "store", heads=("logistic", "svm", "dense"))
+    return folder / "store"
+
+
+def test_real_features_tell_digits_apart(store: Path) -> None:
+    runs = {each.record["head"]: each.record for each in FeatureStore(store).runs()}
+    assert set(runs) == {"logistic", "svm", "dense"}
+    # Chance is 0.1; with all 1,797 digits the best head reaches 0.95.
+    assert max(each["metrics"]["test"]["accuracy"] for each in runs.values()) > 0.75
+
+
+@pytest.mark.parametrize("head", ["logistic", "svm", "dense"])
+def test_cached_features_and_head_equal_the_same_network_end_to_end(store: Path, head: str) -> None:
+    kept = FeatureStore(store)
+    trained = next(each for each in kept.runs() if each.record["head"] == head)
+    table = kept.find_dataset()
+    backbone = BACKBONES["efficientnet-lite0"]
+    network, _ = load_extractor(backbone, locate_weights(backbone))
+    engine = TensorFlowEngine(backbone, network, batch_size=4)
+    predictions = trained.predictions
+    paths = {row.key: table.root / row.path for row in table.rows}
+    chosen = np.flatnonzero(predictions.splits == 2)[:8]
+    pixels = [
+        decode_image(paths[predictions.keys[i].tobytes()].read_bytes(), backbone.input_size, backbone.resize)
+        for i in chosen
+    ]
+    features = np.concatenate([engine.extract(np.stack(pixels[i : i + 4])) for i in range(0, len(pixels), 4)])
+    scores = load_head(trained.folder / trained.record["head_file"])(features)
+    assert np.allclose(scores, predictions.scores[chosen], atol=1e-3)
+    assert (scores.argmax(axis=1) == predictions.predicted[chosen]).all()
+
+
+def test_the_data_set_is_a_readable_table(store: Path) -> None:
+    with (store / "datasets" / "digits.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 300
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+    assert all(row["path"].split("/")[0] == row["label"] for row in rows)
+
+
+@pytest.mark.slow
+def test_cats_and_dogs(real_data: Path, tmp_path: Path) -> None:
+    job = run(real_data / "cats-dogs", store=tmp_path / "store", heads=("logistic",))
+    assert job.extractions[0].rows == 2000
+    assert job.report.best.record["metrics"]["test"]["accuracy"] >= 0.97
+
+
+@pytest.mark.slow
+def test_wide_features_of_a_random_xception(tmp_path: Path) -> None:
+    from demijohn.pipeline import extract_features
+
+    photos = write_digits(tmp_path / "digits", 64)
+    done = extract_features(photos, backbone="xception", weights="random", store=tmp_path / "store")
+    assert (done.rows, done.width) == (64, 2048)
+    features = FeatureStore(tmp_path / "store").find_feature_set()
+    assert features.read(sorted(features.keys())).shape == (64, 2048)
