@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from demijohn.models import dense, linear
 from demijohn.models.dense import DenseHead
 from demijohn.models.linear import LogisticHead

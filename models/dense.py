@@ -16,7 +16,6 @@ from .backend import import_keras
 from .linear import Validation
 from .scaling import fit_scaler
 
-
 _ROWS = 4096
 
 
