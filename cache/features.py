@@ -9,7 +9,7 @@ a reader never sees a row missing. A row in two parts counts once.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ COMMIT_SECONDS = 2.0
 KEEP_SUPERSEDED_SECONDS = 24 * 3600
 MAX_MAPPINGS = 1024
 MERGE_AT_ONCE = 64
-MERGE_BLOCK_BYTES = 64 << 20
+PART_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class FeatureSet:
         return FeatureWriter(self)
 
     def merge(self, names: Iterable[str]) -> None:
-        """Merge some of the parts into one and bring features.h5 up to date.
+        """Merge some of the parts and bring features.h5 up to date.
 
         Where the rows of the remaining parts interleave too finely for a quick features.h5, all
         parts are merged. Parts superseded for more than a day are deleted; younger ones stay, for
@@ -173,33 +173,43 @@ class FeatureSet:
         """Write some rows as one part, durably, and return the part's file name."""
         array = keys_to_array(keys)
         unique, first = np.unique(array, return_index=True)
-        ordered = np.ascontiguousarray(rows[first], dtype=np.float32)
-        path = write_part(self._parts_folder, unique, [ordered], width=rows.shape[1], recipe=self.digest)
-        return path.name
+        return write_part(self._parts_folder, unique, rows[first], recipe=self.digest).name
 
     @property
     def _parts_folder(self) -> Path:
         return self.folder / "parts"
 
     def _merge(self, parts: list[Part]) -> None:
-        # In groups, since every block of the result needs rows from every part merged at once.
-        while len(parts) > 1:
-            parts = [*parts[MERGE_AT_ONCE:], self._replace(parts[:MERGE_AT_ONCE])]
+        if len(parts) < 2:
+            return
+        if len(parts) <= MERGE_AT_ONCE:
+            self._replace(parts)
+            return
+        # In two steps, since every part written needs rows from all the parts that it is merged from.
+        groups = [parts[start : start + MERGE_AT_ONCE] for start in range(0, len(parts), MERGE_AT_ONCE)]
+        between = [part for group in groups for part in self._replace(group)]
+        self._replace(between)
+        for part in between:
+            # No features.h5 ever named these, and our own reader looks again.
+            part.path.unlink(missing_ok=True)
 
-    def _replace(self, parts: Sequence[Part]) -> Part:
+    def _replace(self, parts: Sequence[Part]) -> list[Part]:
+        """Write the rows of some parts as parts of limited size, each a range of keys."""
         keys = np.unique(np.concatenate([part.keys for part in parts]))
+        step = max(1, PART_BYTES // (4 * parts[0].width))
         names = {part.path.name for part in parts}
         inherited = frozenset().union(*(part.supersedes for part in parts))
-        still_there = {name for name in inherited if (self._parts_folder / name).exists()}
-        path = write_part(
-            self._parts_folder,
-            keys,
-            _blocks(parts, keys),
-            width=parts[0].width,
-            recipe=self.digest,
-            supersedes=names | still_there,
-        )
-        return open_part(path, self.digest)
+        gone = names | {name for name in inherited if (self._parts_folder / name).exists()}
+        paths = []
+        for start in range(0, len(keys), step):
+            chosen = keys[start : start + step]
+            # Only the last one makes the old parts obsolete: until it is there, both count.
+            last = start + step >= len(keys)
+            rows = _gather(parts, chosen, self.recipe.backbone)
+            paths.append(
+                write_part(self._parts_folder, chosen, rows, recipe=self.digest, supersedes=gone if last else ())
+            )
+        return [open_part(path, self.digest) for path in paths]
 
     def _delete_superseded(self, current: Sequence[Part]) -> None:
         now = time.time()
@@ -213,7 +223,7 @@ class FeatureWriter:
     """Adds rows to a feature set: committed every 512 rows or 2 seconds, and whenever it is left.
 
     Whether the block ends well, with an error or with an interrupt, rows that were added are
-    committed. A block that ends well also merges its parts into one.
+    committed. A block that ends well also merges its parts.
     """
 
     def __init__(self, features: FeatureSet, clock: Callable[[], float] = time.monotonic) -> None:
@@ -281,10 +291,3 @@ def _gather(parts: Sequence[Part], wanted: NDArray[np.bytes_], backbone: str) ->
             f"(the first is {first[:12]}): run extract-features --backbone {backbone}"
         )
     return rows
-
-
-def _blocks(parts: Sequence[Part], keys: NDArray[np.bytes_]) -> Iterator[NDArray[np.float32]]:
-    """Yield the rows of `keys`, which are ascending, in blocks: each part is read front to back once."""
-    step = max(1, MERGE_BLOCK_BYTES // (4 * parts[0].width))
-    for start in range(0, len(keys), step):
-        yield _gather(parts, keys[start : start + step], "this set")

@@ -12,21 +12,20 @@ a kill leaves a file that cannot be opened. Here nothing is ever appended.
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CacheError, DamagedFile, NewerFormat
-from .files import replacing
+from .errors import DamagedFile, NewerFormat
+from .hdf5 import reading_hdf5, writing_hdf5
 
 FORMAT = 1
 SUFFIX = ".h5"
 BLOCK_BYTES = 4 << 20
 CHUNK_BYTES = 256 << 10
+_MEND = "move it away and run extract-features again, which makes its rows anew"
 
 KEY_DTYPE = np.dtype("S32")
 Key = bytes
@@ -56,17 +55,11 @@ def keys_from_array(keys: NDArray[np.bytes_]) -> list[Key]:
     return [buffer[start : start + 32] for start in range(0, len(buffer), 32)]
 
 
-def block_rows(width: int) -> int:
-    """Return how many rows of `width` float32 are read or written at a time (about 4 MiB)."""
-    return max(1, BLOCK_BYTES // (4 * width))
-
-
 def write_part(
     folder: Path,
     keys: NDArray[np.bytes_],
-    blocks: Iterable[NDArray[np.float32]],
+    rows: NDArray[np.float32],
     *,
-    width: int,
     recipe: str,
     supersedes: Iterable[str] = (),
 ) -> Path:
@@ -78,14 +71,12 @@ def write_part(
         The `parts` folder of the feature set.
     keys : ndarray of shape (n,), S32
         Ascending, each once; n is at least 1.
-    blocks : iterable of ndarray of shape (b, d), float32
-        The rows in the order of the keys, in any number of blocks.
-    width : int
-        d, the number of features.
+    rows : ndarray of shape (n, d), float32
+        In the order of the keys.
     recipe : str
         Digest of the recipe.
     supersedes : iterable of str
-        File names of the parts whose rows are all in this one.
+        File names of parts all of whose rows are in this one or in parts written before it.
 
     Raises
     ------
@@ -93,22 +84,14 @@ def write_part(
         The disk is full or the folder may not be written.
     """
     path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+    rows = np.ascontiguousarray(rows, dtype="<f4")
+    chunk = min(len(rows), max(1, CHUNK_BYTES // rows[0].nbytes))
     content = hashlib.sha256(keys.tobytes())
-    with replacing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
-        chunk = min(len(keys), max(1, CHUNK_BYTES // (4 * width)))
-        features = file.create_dataset(
-            "features", shape=(len(keys), width), dtype="<f4", chunks=(chunk, width), fletcher32=True
-        )
-        written = 0
-        for block in blocks:
-            features[written : written + len(block)] = block
-            content.update(np.ascontiguousarray(block, dtype="<f4").tobytes())
-            written += len(block)
-        if written != len(keys):
-            raise ValueError(f"a part needs one row per key: {len(keys)} keys, {written} rows")
+    content.update(rows.data)
+    with writing_hdf5(path) as file:
+        file.create_dataset("features", data=rows, chunks=(chunk, rows.shape[1]), fletcher32=True)
         file.create_dataset("keys", data=keys.view(np.uint8).reshape(-1, 32), fletcher32=True)
-        names = np.array(sorted(supersedes), dtype="S36")
-        file.create_dataset("supersedes", data=names)
+        file.create_dataset("supersedes", data=np.array(sorted(supersedes), dtype="S36"))
         file.attrs["format"] = FORMAT
         file.attrs["recipe"] = recipe
         file.attrs["rows"] = len(keys)
@@ -128,7 +111,7 @@ def open_part(path: Path, recipe: str) -> Part:
     NewerFormat
         A later demijohn wrote it.
     """
-    with _reading(path) as file:
+    with reading_hdf5(path, _MEND) as file:
         found = int(file.attrs["format"])
         if found > FORMAT:
             raise NewerFormat(
@@ -166,8 +149,8 @@ def read_rows(part: Part, rows: NDArray[np.intp]) -> Iterator[tuple[slice, NDArr
     DamagedFile
         A block's checksum does not fit; the message names the part.
     """
-    step = block_rows(part.width)
-    with _reading(part.path) as file:
+    step = max(1, BLOCK_BYTES // (4 * part.width))
+    with reading_hdf5(part.path, _MEND) as file:
         features = file["features"]
         start = 0
         while start < len(rows):
@@ -177,24 +160,3 @@ def read_rows(part: Part, rows: NDArray[np.intp]) -> Iterator[tuple[slice, NDArr
             block = features[first : last + 1]
             yield slice(start, stop), block if len(block) == stop - start else block[rows[start:stop] - first]
             start = stop
-
-
-_MEND = "move it away and run extract-features again, which makes its rows anew"
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[h5py.File]:
-    # Parts are immutable, so no lock is needed; HDF5's own fails on some network file systems.
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
-    except FileNotFoundError:
-        raise
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, CacheError):
-            raise
-        raise DamagedFile(f"{path} is damaged: {_first_line(error)}; {_MEND}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip("'\"").splitlines()[0]

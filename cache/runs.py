@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DamagedFile, NewerFormat
+from .errors import NewerFormat
 from .files import PARTIAL, fsync, partial_name, read_json, writing_errors
+from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
 
 FORMAT = 1
@@ -137,7 +137,7 @@ def read_run(folder: Path) -> Run:
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions.h5; any HDF5 reader reads it."""
-    with h5py.File(path, "w", locking=False) as file:
+    with writing_hdf5(path) as file:
         file["keys"] = predictions.keys.view(np.uint8).reshape(-1, 32)
         file["labels"] = predictions.labels
         file["splits"] = predictions.splits
@@ -154,15 +154,12 @@ def read_predictions(path: Path) -> Predictions:
     DamagedFile
         The file cannot be read or an array is missing.
     """
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return Predictions(
-                keys=np.ascontiguousarray(file["keys"][:]).view(KEY_DTYPE).reshape(-1),
-                labels=file["labels"][:],
-                splits=file["splits"][:],
-                predicted=file["predicted"][:],
-                scores=file["scores"][:],
-                are_probabilities=bool(file.attrs["are_probabilities"]),
-            )
-    except (OSError, KeyError) as error:
-        raise DamagedFile(f"{path} is damaged: {error}; train the run again with --force") from error
+    with reading_hdf5(path, "train the run again with --force") as file:
+        return Predictions(
+            keys=np.ascontiguousarray(file["keys"][:]).view(KEY_DTYPE).reshape(-1),
+            labels=file["labels"][:],
+            splits=file["splits"][:],
+            predicted=file["predicted"][:],
+            scores=file["scores"][:],
+            are_probabilities=bool(file.attrs["are_probabilities"]),
+        )

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import replacing
+from .hdf5 import writing_hdf5
 from .part import Part
 
 
@@ -35,7 +35,7 @@ def write_virtual(path: Path, parts: Sequence[Part]) -> None:
         name, size = f"parts/{parts[index].path.name}", len(parts[index].keys)
         features[at : at + count] = h5py.VirtualSource(name, "features", (size, width))[start : start + count]
         keys[at : at + count] = h5py.VirtualSource(name, "keys", (size, 32))[start : start + count]
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110", locking=False) as file:
+    with writing_hdf5(path) as file:
         file.create_virtual_dataset("features", features, fillvalue=np.nan)
         file.create_virtual_dataset("keys", keys, fillvalue=0)
 
