@@ -4,6 +4,8 @@ The order is always the same: write under a `.partial` name in the same folder, 
 fsync the folder. After a crash there may be a `.partial` left, never half a file under its name.
 """
 
+import contextlib
+import errno
 import json
 import os
 import socket
@@ -26,9 +28,11 @@ def writing_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        mend = "free some space" if full else "make the folder writable"
         raise StoreNotWritable(
             f"cannot write {path}: {reason}; what was stored before is intact. "
-            "Free some space or choose another folder with --store, then run the same command again"
+            f"Either {mend} or choose another one with --store, then run the same command again"
         ) from error
 
 
@@ -53,7 +57,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file, durably; readers see the old content or the new, never a mixture."""
+    """Write a whole file, durably; readers see the old content or the new, never a mixture.
+
+    A file that has this content already is not touched, so that a read-only store can be used as
+    long as nothing changes.
+    """
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 

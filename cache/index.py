@@ -84,7 +84,8 @@ class FileIndex:
         self._insert("INSERT OR REPLACE INTO weights VALUES (?, ?, ?)", [(file, backbone, digest)])
 
     def _select(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        if not self._path.exists():
+        # Unlike Path.exists, this is False where it may not even be looked at.
+        if not os.path.exists(self._path):
             return []
         try:
             connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)

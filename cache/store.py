@@ -6,6 +6,7 @@ This module knows where things lie and finds them again; each thing has a module
 Nothing is created until something is written.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,12 @@ class FeatureStore:
     def __init__(self, folder: str | Path = "bottlenecks") -> None:
         self.folder = Path(folder)
 
+    def _find(self, pattern: str) -> list[Path]:
+        """Return what fits a pattern, sorted; a folder that may not be read is an error, not empty."""
+        if self.folder.is_dir():
+            os.listdir(self.folder)
+        return sorted(self.folder.glob(pattern))
+
     @property
     def index(self) -> FileIndex:
         """path, size, mtime -> key."""
@@ -40,7 +47,7 @@ class FeatureStore:
 
     def feature_sets(self) -> list[FeatureSet]:
         """Return all feature sets, in the order of their folders."""
-        return [FeatureSet.load(path.parent) for path in sorted(self.folder.glob("features/*/recipe.json"))]
+        return [FeatureSet.load(path.parent) for path in self._find("features/*/recipe.json")]
 
     def find_feature_set(self, backbone: str | None = None, digest: str | None = None) -> FeatureSet:
         """Return the only feature set that fits.
@@ -82,7 +89,7 @@ class FeatureStore:
 
     def dataset_names(self) -> list[str]:
         """Return the names of all data sets, sorted."""
-        return sorted(path.stem for path in self.folder.glob("datasets/*.json"))
+        return [path.stem for path in self._find("datasets/*.json")]
 
     def find_dataset(self, name: str | None = None) -> Dataset:
         """Return a data set by name, or the only one.

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.class_weight import compute_sample_weight
@@ -56,9 +55,9 @@ class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             point: dict[str, Any] = {"c": c, "converged": converged}
             rank = (0.0, 0.0, -c)
             if held_out is not None:
-                accuracy, loss = _judge(classifier, *held_out, balanced=self.balanced)
-                point |= {"validation_accuracy": accuracy, "validation_log_loss": loss}
-                rank = (accuracy, -loss if loss is not None else 0.0, -c)
+                accuracy, loss = self._judge(classifier, *held_out)
+                point |= {"validation_accuracy": accuracy, "validation_loss": loss}
+                rank = (accuracy, -loss, -c)
             self.path_.append(point)
             if best is None or rank > best[0]:
                 best = (rank, copy.deepcopy(classifier))
@@ -85,6 +84,16 @@ class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _classifier(self) -> Any:
         raise NotImplementedError
+
+    def _loss(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the loss of each row, shape (n,), as far as it matters beside the accuracy."""
+        raise NotImplementedError
+
+    def _judge(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> tuple[float, float]:
+        """Return accuracy and mean loss, by class frequency or every class alike."""
+        weights = compute_sample_weight("balanced" if self.balanced else None, y)
+        accuracy = np.average(classifier.predict(X) == y, weights=weights)
+        return float(accuracy), float(np.average(self._loss(classifier, X, y), weights=weights))
 
     def _candidates(self, validation: Validation | None) -> tuple[float, ...]:
         if self.c is not None:
@@ -117,6 +126,10 @@ class LogisticHead(_TunedHead):
         """Return probabilities of shape (n, c), in the order of `classes_`."""
         return np.asarray(self.pipeline_.predict_proba(X))
 
+    def _loss(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> NDArray[np.float64]:
+        true = classifier.predict_proba(X)[np.arange(len(y)), np.searchsorted(classifier.classes_, y)]
+        return np.asarray(-np.log(np.clip(true, 1e-15, None)))
+
     def _classifier(self) -> Any:
         return LogisticRegression(
             class_weight="balanced" if self.balanced else None,
@@ -148,6 +161,13 @@ class SvmHead(_TunedHead):
         # An RBF machine works at larger C, since its kernel is bounded by one.
         return tuple(c * 1e3 for c in candidates) if self.kernel == "rbf" and self.c is None else candidates
 
+    def _loss(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> NDArray[np.float64]:
+        values = classifier.decision_function(X)
+        values = values[:, None] if values.ndim == 1 else values
+        positive = classifier.classes_[-1:] if values.shape[1] == 1 else classifier.classes_
+        signs = np.where(y[:, None] == positive, 1.0, -1.0)
+        return np.asarray((np.maximum(0.0, 1.0 - signs * values) ** 2).mean(axis=1))
+
     def _classifier(self) -> Any:
         weights = "balanced" if self.balanced else None
         if self.kernel == "rbf":
@@ -160,13 +180,3 @@ def _fit(classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> bool:
         warnings.simplefilter("always", ConvergenceWarning)
         classifier.fit(X, y)
     return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-
-
-def _judge(classifier: Any, X: NDArray[np.float32], y: NDArray[Any], *, balanced: bool) -> tuple[float, float | None]:
-    """Return accuracy and log loss (None without probabilities), by class frequency or every class alike."""
-    weights = compute_sample_weight("balanced" if balanced else None, y)
-    accuracy = float(np.average(classifier.predict(X) == y, weights=weights))
-    if not hasattr(classifier, "predict_proba"):
-        return accuracy, None
-    probabilities = classifier.predict_proba(X)
-    return accuracy, float(log_loss(y, probabilities, labels=classifier.classes_, sample_weight=weights))

@@ -54,7 +54,8 @@ def print_comparison(report: "Report") -> None:
     from .rendering import CAPTION, COLUMNS, cells_of
 
     rows = [cells_of(run.record) for run in report.runs]
-    click.echo(f"\n{report.dataset.name}: {len(rows)} runs, best by validation: {report.best.id}")
+    runs = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+    click.echo(f"\n{report.dataset.name}: {runs}, best by validation: {report.best.id}")
     print_table(COLUMNS, rows, numbers=["macro F1", "log loss", "seconds", "size"])
     click.echo(CAPTION)
 

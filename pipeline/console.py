@@ -95,12 +95,19 @@ def _run(command: click.Command, name: str) -> int:
         status = 1
     except Exception as error:  # noqa: BLE001 - the last resort: told with its traceback
         if _is_expected(error):
-            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+            click.echo(f"error: {_message(error)}", err=True)
             status = 1
         else:
             traceback.print_exc()
             status = 3
     return status
+
+
+def _message(error: Exception) -> str:
+    """Return one line; the operating system's own errors say only what and where."""
+    if type(error).__module__ == "builtins" and isinstance(error, OSError):
+        return f"cannot use {error.filename}: {error.strerror}; expected to be allowed to"
+    return " ".join(str(error).split())
 
 
 def _is_expected(error: Exception) -> bool:
