@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,11 +105,14 @@ def fsync(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove `.partial` files whose process on this machine is dead; leave those of the living."""
+    """Remove what dead processes of this machine left under `.partial` names; leave that of the living."""
     for path in folder.glob(f"*{PARTIAL}"):
         *_, host, pid = path.name.removesuffix(PARTIAL).rsplit(".", 2)
         if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,34 @@ def hash_bytes(content: bytes) -> Key:
     return hashlib.sha256(content).digest()
 
 
-def hash_file(path: Path) -> Key:
-    """Return SHA-256 of a file's bytes, read in blocks."""
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """A file's key, and what tells later whether it is still that."""
+
+    path: Path
+    key: Key
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    hashed_ns: int
+    """When the reading began."""
+
+
+def hash_file(path: Path) -> Hashed:
+    """Return the key of a file, read in blocks.
+
+    The stamp is taken before the bytes: if the file changes while it is read, the old stamp does
+    not fit next time, and the file is read again.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    stat, now = path.stat(), time.time_ns()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        key = hashlib.file_digest(file, "sha256").digest()
+    return Hashed(path, key, stat.st_size, stat.st_mtime_ns, now)
 
 
 class FileIndex:
@@ -62,15 +87,14 @@ class FileIndex:
                 keys[path] = bytes(entry[2])
         return keys
 
-    def remember(self, files: Iterable[tuple[Path, os.stat_result, Key]]) -> None:
-        """Keep keys of files; the stat must have been taken before the bytes were read."""
-        now = time.time_ns()
+    def remember(self, files: Iterable[Hashed]) -> None:
+        """Keep keys of files, but for those that were hashed within two seconds of their mtime."""
         self._insert(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
             [
-                (os.fsencode(path.absolute()), stat.st_size, stat.st_mtime_ns, key)
-                for path, stat, key in files
-                if now - stat.st_mtime_ns > _TRUST_AFTER_NS
+                (os.fsencode(file.path.absolute()), file.size, file.mtime_ns, file.key)
+                for file in files
+                if abs(file.hashed_ns - file.mtime_ns) > _TRUST_AFTER_NS
             ],
         )
 

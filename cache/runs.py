@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import NewerFormat
-from .files import PARTIAL, fsync, partial_name, read_json, writing_errors
+from .files import PARTIAL, fsync, partial_name, read_json, remove_leftovers, writing_errors
 from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
 
@@ -91,6 +91,7 @@ def new_run(folder: Path) -> Iterator[Path]:
     """Give an empty folder to write a run into; on success it becomes `folder`, replacing an older run."""
     temporary = partial_name(folder)
     with writing_errors(folder):
+        remove_leftovers(folder.parent)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:

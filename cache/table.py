@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DamagedFile, NewerFormat
-from .files import read_json, write_bytes, write_json
+from .files import read_json, remove_leftovers, write_bytes, write_json
 from .part import Key
 
 FORMAT = 1
@@ -81,6 +81,7 @@ def write_dataset(folder: Path, dataset: Dataset) -> None:
         "seed": dataset.seed,
         "notes": list(dataset.notes),
     }
+    remove_leftovers(folder)
     # surrogateescape keeps names that are not valid in the file system's encoding.
     write_bytes(folder / f"{dataset.name}.csv", table.getvalue().encode("utf-8", "surrogateescape"))
     write_json(folder / f"{dataset.name}.json", about)

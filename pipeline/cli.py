@@ -62,7 +62,7 @@ def _progress(*, quiet: bool) -> Progress:
 
 
 _dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
-_seed = click.option("--seed", default=0, show_default=True, help="Of every random choice.")
+_split_seed = click.option("--seed", type=int, help="Of the hashed splits. [the one that the data set has, or 0]")
 _weights = click.option(
     "--weights",
     default="imagenet",
@@ -103,7 +103,7 @@ def demijohn() -> None:
 @click.option("--heads", default="logistic,svm,dense", show_default=True, help="Comma-separated.")
 @_weights
 @_dataset
-@_seed
+@_split_seed
 @_max_bad
 @_common
 def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any) -> None:
@@ -129,7 +129,7 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 )
 @_weights
 @_dataset
-@_seed
+@_split_seed
 @_max_bad
 @_common
 def extract_features_command(images: Path | None, as_json: bool, **arguments: Any) -> None:
@@ -169,7 +169,7 @@ def extract_features_command(images: Path | None, as_json: bool, **arguments: An
     help="logistic, svm: fixes C; otherwise validation chooses.",
 )
 @click.option("--balanced", is_flag=True, default=None, help="Weigh classes alike, however many pictures they have.")
-@_seed
+@click.option("--seed", default=0, show_default=True, help="Of everything random in training.")
 @click.option("--force", is_flag=True, help="Train again what was trained before.")
 @_common
 def train_head_command(

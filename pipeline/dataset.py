@@ -4,14 +4,13 @@ The table has a row per file. Learning uses one row per key: bytes that lie unde
 left out and listed, and a picture that lies in several splits counts in the last of them.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from joblib import Parallel, cpu_count, delayed
 
-from ..cache.index import FileIndex, hash_file
+from ..cache.index import FileIndex, Hashed, hash_file
 from ..cache.part import Key
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Row
@@ -69,7 +68,7 @@ def choose_root(images: Path | None, store: FeatureStore, name: str | None) -> t
     return root, name
 
 
-def find_keys(listing: Listing, index: FileIndex) -> tuple[dict[str, Key], list[Skipped], "Remembered"]:
+def find_keys(listing: Listing, index: FileIndex) -> tuple[dict[str, Key], list[Skipped], list[Hashed]]:
     """Return the key of every file that can be read, the others with their reasons, and what to remember.
 
     A file that has not changed since the index saw it is not read.
@@ -84,13 +83,9 @@ def find_keys(listing: Listing, index: FileIndex) -> tuple[dict[str, Key], list[
         if isinstance(outcome, str):
             skipped.append(Skipped(paths[path], outcome))
         else:
-            stat, key = outcome
-            keys[paths[path]] = key
-            remembered.append((path, stat, key))
+            keys[paths[path]] = outcome.key
+            remembered.append(outcome)
     return keys, skipped, remembered
-
-
-Remembered = list[tuple[Path, os.stat_result, Key]]
 
 
 def build_dataset(name: str, listing: Listing, keys: Mapping[str, Key], *, seed: int) -> Dataset:
@@ -139,11 +134,8 @@ def select_examples(dataset: Dataset, refused: Sequence[Key] = ()) -> Examples:
     return Examples(tuple(rows), tuple(conflicting))
 
 
-def _hash(path: Path) -> tuple[os.stat_result, Key] | str:
+def _hash(path: Path) -> Hashed | str:
     try:
-        # The stat comes first: if the file changes while it is read, its old stamp is remembered,
-        # does not fit next time, and the file is read again.
-        stat = path.stat()
-        return stat, hash_file(path)
+        return hash_file(path)
     except OSError as error:
         return f"cannot be read: {error.strerror}"

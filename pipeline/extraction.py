@@ -20,6 +20,7 @@ from ..cache.refusals import Refusal
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset
 from ..models.backbones import Backbone, find_backbone
+from ..models.backend import device_name
 from ..models.engines import TensorFlowEngine
 from ..models.weights import locate_weights
 from . import images as decoding
@@ -113,7 +114,7 @@ def extract_features(
     weights: str = "imagenet",
     store: str | Path = "bottlenecks",
     dataset: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     max_bad: float = 1.0,
     progress: Progress = SILENT,
 ) -> Extraction:
@@ -131,8 +132,8 @@ def extract_features(
         Folder that keeps everything.
     dataset : str, optional
         Name of the data set; the folder's name by default.
-    seed : int
-        Of the hashed splits.
+    seed : int, optional
+        Of the hashed splits; by default the one that the data set has, or 0.
     max_bad : float
         Greatest fraction of skipped pictures that `Extraction.check` accepts.
 
@@ -147,6 +148,8 @@ def extract_features(
     kept = FeatureStore(store)
     record = find_backbone(backbone)
     root, name = choose_root(None if images is None else Path(images), kept, dataset)
+    if seed is None:
+        seed = kept.find_dataset(name).seed if name in kept.dataset_names() else 0
     listing = list_images(root)
     # Weights first: where they are missing, nothing has been created yet.
     frozen = FrozenBackbone(record, locate_weights(record, weights), kept.index)
@@ -258,6 +261,7 @@ def _extract(
         "engine": TensorFlowEngine.name,
         "batch_size": BATCH_SIZE,
         "width": frozen.backbone.width,
+        "device": device_name(),
         **describe_environment(),
     }
     batch_size = features.begin(provenance)["batch_size"]

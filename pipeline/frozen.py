@@ -51,11 +51,10 @@ class FrozenBackbone:
         path = self._located.file or locate_weights(self.backbone).file
         if self._loaded is None or self._located.seed is not None or path is None:
             return
-        stat = path.stat()
-        key = self._file or hash_file(path)
-        self._index.remember([(path, stat, key)])
-        self._index.remember_weights(key, self._name, self.digest)
+        hashed = hash_file(path)
+        self._index.remember([hashed])
+        self._index.remember_weights(hashed.key, self._name, self.digest)
 
     def _hash_file(self) -> Key | None:
         path = self._located.file
-        return None if path is None else self._index.recall([path]).get(path) or hash_file(path)
+        return None if path is None else self._index.recall([path]).get(path) or hash_file(path).key

@@ -38,7 +38,7 @@ def run(
     weights: str = "imagenet",
     store: str | Path = "bottlenecks",
     dataset: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     max_bad: float = 1.0,
     progress: Progress = SILENT,
 ) -> Job:
@@ -72,7 +72,7 @@ def run(
                 store=store,
                 dataset=extraction.dataset,
                 features=extraction.digest,
-                seed=seed,
+                seed=seed or 0,
                 progress=progress,
             )
     return Job(tuple(extractions), report_heads(store=store, dataset=extractions[0].dataset, progress=progress))

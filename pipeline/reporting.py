@@ -119,7 +119,7 @@ def _rank(run: Run) -> tuple[bool, float, float, str]:
 
 def _skipped(table: Dataset, store: FeatureStore) -> list[Skipped]:
     reasons = {refusal.key: refusal.reason for refusal in store.refusals()}
-    for features in store.feature_sets():
+    for features in store.feature_sets() if reasons else ():
         for key in features.keys() & reasons.keys():
             del reasons[key]
     return [Skipped(row.path, reasons[row.key]) for row in table.rows if row.key in reasons]

@@ -180,7 +180,9 @@ def _write_run(folder: Path, about: dict[str, Any], trained: Head, predictions: 
 
 def _choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -> _Examples:
     """Return the rows to learn from: labelled, readable, of a class that has training pictures."""
-    refused = {refusal.key for refusal in store.refusals()} - features.keys()
+    refused = {refusal.key for refusal in store.refusals()}
+    if refused:
+        refused -= features.keys()
     chosen = select_examples(table, tuple(refused))
     if not table.classes:
         raise NotTrainable(
