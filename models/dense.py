@@ -96,7 +96,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Write the network, standardisation included, as a `.keras` file."""
         keras = import_keras()
         # Without the optimiser, whose state is twice the size of the weights.
-        keras.Model(self.network_.inputs, self.network_.outputs, name="dense_head").save(path)
+        keras.Model(self.network_.input, self.network_.output, name="dense_head").save(path)
 
     @property
     def facts_(self) -> dict[str, Any]:
