@@ -21,7 +21,7 @@ from .recipe import Recipe
 from .refusals import Refusal
 from .runs import Run, run_id
 from .store import FeatureStore
-from .table import SPLITS, Dataset, Row
+from .table import SPLITS, Dataset, Origin, Row, Skipped
 
 __all__ = [
     "SPLITS",
@@ -35,11 +35,13 @@ __all__ = [
     "Key",
     "MissingFeatures",
     "NewerFormat",
+    "Origin",
     "Plan",
     "Recipe",
     "Refusal",
     "Row",
     "Run",
+    "Skipped",
     "StoreNotWritable",
     "UnknownDataset",
     "UnknownFeatures",

@@ -8,6 +8,7 @@ A part that another one supersedes is ignored, so that a merge becomes visible i
 a reader never sees a row missing. A row in two parts counts once.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MissingFeatures, StoreNotWritable
+from .errors import DamagedFile, MissingFeatures, StoreNotWritable
 from .files import read_json, remove_leftovers, write_json
 from .part import SUFFIX, Key, Part, keys_from_array, keys_to_array, open_part, read_rows, write_part
 from .recipe import Recipe
-from .virtual import count_mappings, write_virtual
+from .virtual import count_mappings, is_current, write_virtual
 
 COMMIT_ROWS = 512
 COMMIT_SECONDS = 2.0
@@ -70,7 +71,7 @@ class FeatureSet:
     def load(cls, folder: Path) -> Self:
         """Return the feature set that lies in a folder."""
         path = folder / "recipe.json"
-        return cls(folder, Recipe.from_json(read_json(path)["recipe"], str(path)))
+        return cls(folder, Recipe.from_json(_read_begun(path)["recipe"], str(path)))
 
     @property
     def digest(self) -> str:
@@ -86,7 +87,7 @@ class FeatureSet:
     def provenance(self) -> dict[str, Any]:
         """What made the rows and is not part of the recipe: versions, machine, engine, batch size, date."""
         path = self.folder / "recipe.json"
-        return dict(read_json(path)["provenance"]) if path.exists() else {}
+        return dict(_read_begun(path)["provenance"]) if path.exists() else {}
 
     def begin(self, provenance: dict[str, Any]) -> dict[str, Any]:
         """Write recipe.json unless it is there; return the provenance that counts, the first one."""
@@ -96,7 +97,7 @@ class FeatureSet:
         return self.provenance
 
     def parts(self) -> list[Part]:
-        """Return the parts that count, oldest name order; superseded ones are left out."""
+        """Return the parts that count, in the order of their names; superseded ones are left out."""
         for _ in range(8):
             try:
                 found = [open_part(path, self.digest) for path in sorted(self._parts_folder.glob(f"*{SUFFIX}"))]
@@ -143,7 +144,7 @@ class FeatureSet:
         for _ in range(8):
             parts = self.parts()
             try:
-                return _gather(parts, keys_to_array(keys), self.recipe.backbone)
+                return self._gather(parts, keys_to_array(keys))
             except FileNotFoundError:
                 continue
         raise MissingFeatures(f"{self._parts_folder} keeps changing: expected it to settle; try again")
@@ -161,13 +162,25 @@ class FeatureSet:
         """
         remove_leftovers(self._parts_folder)
         wanted = set(names)
-        self._merge([part for part in self.parts() if part.path.name in wanted])
+        between = self._merge([part for part in self.parts() if part.path.name in wanted])
         current = self.parts()
         if count_mappings(current) > MAX_MAPPINGS:
-            self._merge(current)
-            current = self.parts()
-        self._delete_superseded(current)
-        write_virtual(self.path, current)
+            between += self._merge(current)
+        # First the view that no longer names them, then their end.
+        self.refresh()
+        for part in between:
+            part.path.unlink(missing_ok=True)
+        self._delete_superseded(self.parts())
+
+    def refresh(self) -> None:
+        """Write features.h5 unless it shows just the parts that count."""
+        current = self.parts()
+        if current and not is_current(self.path, current):
+            write_virtual(self.path, current)
+
+    def has_parts(self) -> bool:
+        """Return whether there is any part, without opening one."""
+        return any(self._parts_folder.glob(f"*{SUFFIX}"))
 
     def commit(self, keys: Sequence[Key], rows: NDArray[np.float32]) -> str:
         """Write some rows as one part, durably, and return the part's file name."""
@@ -179,19 +192,18 @@ class FeatureSet:
     def _parts_folder(self) -> Path:
         return self.folder / "parts"
 
-    def _merge(self, parts: list[Part]) -> None:
+    def _merge(self, parts: list[Part]) -> list[Part]:
+        """Merge parts; return those that were only written on the way, which nobody needs any more."""
         if len(parts) < 2:
-            return
+            return []
         if len(parts) <= MERGE_AT_ONCE:
             self._replace(parts)
-            return
+            return []
         # In two steps, since every part written needs rows from all the parts that it is merged from.
         groups = [parts[start : start + MERGE_AT_ONCE] for start in range(0, len(parts), MERGE_AT_ONCE)]
         between = [part for group in groups for part in self._replace(group)]
         self._replace(between)
-        for part in between:
-            # No features.h5 ever named these, and our own reader looks again.
-            part.path.unlink(missing_ok=True)
+        return between
 
     def _replace(self, parts: Sequence[Part]) -> list[Part]:
         """Write the rows of some parts as parts of limited size, each a range of keys."""
@@ -205,7 +217,7 @@ class FeatureSet:
             chosen = keys[start : start + step]
             # Only the last one makes the old parts obsolete: until it is there, both count.
             last = start + step >= len(keys)
-            rows = _gather(parts, chosen, self.recipe.backbone)
+            rows = self._gather(parts, chosen)
             paths.append(
                 write_part(self._parts_folder, chosen, rows, recipe=self.digest, supersedes=gone if last else ())
             )
@@ -217,6 +229,32 @@ class FeatureSet:
             if now - part.path.stat().st_mtime > KEEP_SUPERSEDED_SECONDS:
                 for name in part.supersedes:
                     (self._parts_folder / name).unlink(missing_ok=True)
+
+    def _gather(self, parts: Sequence[Part], wanted: NDArray[np.bytes_]) -> NDArray[np.float32]:
+        found = np.zeros(len(wanted), dtype=bool)
+        rows = np.empty((len(wanted), parts[0].width if parts else 0), dtype=np.float32)
+        for part in parts:
+            position = np.searchsorted(part.keys, wanted)
+            position[position == len(part.keys)] = 0
+            here = np.flatnonzero(~found & (part.keys[position] == wanted))
+            here = here[np.argsort(position[here], kind="stable")]
+            for which, block in read_rows(part, position[here]):
+                rows[here[which]] = block
+            found[here] = True
+        if not found.all():
+            first = wanted[np.flatnonzero(~found)[0] :][:1].tobytes().hex()
+            raise MissingFeatures(
+                f"{np.count_nonzero(~found):,} of {len(wanted):,} images have no features of {self.recipe.backbone} "
+                f"yet (the first is {first[:12]}): run {self._command()}"
+            )
+        return rows
+
+    def _command(self) -> str:
+        """Return the command that adds rows to this set."""
+        weights = self.provenance.get("weights", "imagenet")
+        chosen = [] if weights == "imagenet" else ["--weights", weights]
+        store = self.folder.parent.parent
+        return shlex.join(["extract-features", "--backbone", self.recipe.backbone, *chosen, "--store", str(store)])
 
 
 class FeatureWriter:
@@ -273,21 +311,11 @@ class FeatureWriter:
             self._features.merge(self._names)
 
 
-def _gather(parts: Sequence[Part], wanted: NDArray[np.bytes_], backbone: str) -> NDArray[np.float32]:
-    found = np.zeros(len(wanted), dtype=bool)
-    rows = np.empty((len(wanted), parts[0].width if parts else 0), dtype=np.float32)
-    for part in parts:
-        position = np.searchsorted(part.keys, wanted)
-        position[position == len(part.keys)] = 0
-        here = np.flatnonzero(~found & (part.keys[position] == wanted))
-        here = here[np.argsort(position[here], kind="stable")]
-        for which, block in read_rows(part, position[here]):
-            rows[here[which]] = block
-        found[here] = True
-    if not found.all():
-        first = wanted[np.flatnonzero(~found)[0] :][:1].tobytes().hex()
-        raise MissingFeatures(
-            f"{np.count_nonzero(~found):,} of {len(wanted):,} images have no features of {backbone} yet "
-            f"(the first is {first[:12]}): run extract-features --backbone {backbone}"
+def _read_begun(path: Path) -> dict[str, Any]:
+    begun = read_json(path)
+    if not isinstance(begun.get("recipe"), dict) or not isinstance(begun.get("provenance"), dict):
+        raise DamagedFile(
+            f"{path} is damaged: expected recipe and provenance, found {', '.join(begun) or 'nothing'}; "
+            f"remove the folder {path.parent} and run extract-features again"
         )
-    return rows
+    return begun

@@ -126,15 +126,16 @@ class FileIndex:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._insert_rows(statement, rows)
-        except sqlite3.OperationalError:
+            try:
+                self._insert_rows(statement, rows)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                # Damaged: rebuilt from nothing.
+                self._path.unlink(missing_ok=True)
+                self._insert_rows(statement, rows)
+        except (OSError, sqlite3.Error):
             # Locked by another process for too long, or the folder is read-only: bypassed.
-            return
-        except sqlite3.DatabaseError:
-            # Damaged: rebuilt from nothing.
-            self._path.unlink(missing_ok=True)
-            self._insert_rows(statement, rows)
-        except OSError:
             return
 
     def _insert_rows(self, statement: str, rows: list[tuple[Any, ...]]) -> None:

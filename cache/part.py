@@ -137,7 +137,7 @@ def read_rows(part: Part, rows: NDArray[np.intp]) -> Iterator[tuple[slice, NDArr
     ----------
     part : Part
     rows : ndarray of shape (m,), intp
-        Row numbers, ascending.
+        Row numbers, ascending; a number may repeat.
 
     Yields
     ------
@@ -158,5 +158,5 @@ def read_rows(part: Part, rows: NDArray[np.intp]) -> Iterator[tuple[slice, NDArr
             stop = int(np.searchsorted(rows, first + step))
             last = int(rows[stop - 1])
             block = features[first : last + 1]
-            yield slice(start, stop), block if len(block) == stop - start else block[rows[start:stop] - first]
+            yield slice(start, stop), block[rows[start:stop] - first]
             start = stop

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NewerFormat
+from .errors import DamagedFile, NewerFormat
 from .files import PARTIAL, fsync, partial_name, read_json, remove_leftovers, writing_errors
 from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
@@ -98,12 +98,14 @@ def new_run(folder: Path) -> Iterator[Path]:
             yield temporary
             for path in temporary.iterdir():
                 fsync(path)
+            aside = partial_name(folder.with_name(f"{folder.name}.old"))
             if folder.exists():
-                # There is no atomic exchange of folders; a crash between the two renames loses the
-                # older run only after the newer one is complete.
-                shutil.rmtree(folder)
+                # Folders cannot be exchanged at once: a crash between the two renames loses the run,
+                # which the same command makes again.
+                folder.rename(aside)
             temporary.rename(folder)
             fsync(folder.parent)
+            shutil.rmtree(aside, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -126,9 +128,13 @@ def read_run(folder: Path) -> Run:
     ------
     NewerFormat
         A later demijohn wrote it.
+    DamagedFile
+        It is no run.
     """
     record = read_json(folder / "run.json")
-    if record.get("format", 0) > FORMAT:
+    if not isinstance(record.get("format"), int) or not isinstance(record.get("metrics"), dict):
+        raise DamagedFile(f"{folder / 'run.json'} is damaged: expected format and metrics; remove the folder {folder}")
+    if record["format"] > FORMAT:
         raise NewerFormat(
             f"{folder / 'run.json'} has format {record['format']}, this demijohn reads up to {FORMAT}: "
             "install a newer demijohn"

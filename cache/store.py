@@ -16,14 +16,14 @@ from .index import FileIndex
 from .recipe import Recipe
 from .refusals import Refusal, append_refusals, read_refusals
 from .runs import Run, list_runs, read_run
-from .table import Dataset, read_dataset, write_dataset
+from .table import Dataset, Origin, read_dataset, read_origin, write_dataset
 
 
 class FeatureStore:
     """Everything that demijohn keeps, in one folder."""
 
     def __init__(self, folder: str | Path = "bottlenecks") -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
 
     def _find(self, pattern: str) -> list[Path]:
         """Return what fits a pattern, sorted; a folder that may not be read is an error, not empty."""
@@ -46,8 +46,9 @@ class FeatureStore:
         return FeatureSet(self.folder / "features" / recipe.folder, recipe)
 
     def feature_sets(self) -> list[FeatureSet]:
-        """Return all feature sets, in the order of their folders."""
-        return [FeatureSet.load(path.parent) for path in self._find("features/*/recipe.json")]
+        """Return all feature sets that have rows, in the order of their folders."""
+        found = [FeatureSet.load(path.parent) for path in self._find("features/*/recipe.json")]
+        return [features for features in found if features.has_parts()]
 
     def find_feature_set(self, backbone: str | None = None, digest: str | None = None) -> FeatureSet:
         """Return the only feature set that fits.
@@ -111,6 +112,10 @@ class FeatureStore:
                 f"{self.folder} holds {len(names)} data sets: {', '.join(names)}; choose one with --dataset NAME"
             )
         raise UnknownDataset(f"{self.folder} holds no data set {name}: expected one of {', '.join(names)}")
+
+    def dataset_origin(self, name: str) -> Origin | None:
+        """Return where the data set of that name comes from, or None where there is none."""
+        return read_origin(self.folder / "datasets", name) if name in self.dataset_names() else None
 
     def save_dataset(self, dataset: Dataset) -> None:
         """Keep a data set under its name, replacing an earlier state of it."""

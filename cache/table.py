@@ -1,8 +1,8 @@
 """A data set as a table: path, key, label, split, group; a row per picture file.
 
 `datasets/<name>.csv` is that table, readable and diffable; `datasets/<name>.json` beside it says
-where the pictures are and how the splits were made. Together they are enough to train without
-the pictures.
+where the pictures are, how the splits were made and what was skipped. Together they are enough to
+train without the pictures.
 """
 
 import csv
@@ -39,20 +39,38 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that cannot be used."""
+
+    path: str
+    """Relative to the data set's root."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a data set comes from."""
+
+    root: Path
+    """Folder that the paths are relative to; absolute."""
+    seed: int
+    """Seed of the hashed splits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A table of images."""
 
     name: str
-    root: Path
-    """Folder that the paths are relative to; absolute."""
+    origin: Origin
     layout: str
     """How labels and splits were found, in words."""
-    seed: int
-    """Seed of the hashed splits."""
     rows: tuple[Row, ...]
     """In the order of the paths."""
     notes: tuple[str, ...] = ()
     """What a reader of the results should know about labels and splits."""
+    skipped: tuple[Skipped, ...] = ()
+    """Files that could not be opened or read, so that they have no key and no row."""
 
     @property
     def digest(self) -> str:
@@ -69,22 +87,37 @@ class Dataset:
 def write_dataset(folder: Path, dataset: Dataset) -> None:
     """Write `<name>.csv` and `<name>.json`."""
     table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    plain = csv.writer(table, lineterminator="\n")
+    # Python quotes a carriage return only from 3.13 on; unquoted it would end the line.
+    quoted = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(_COLUMNS)
     for row in dataset.rows:
         path, key, *rest = astuple(row)
-        writer.writerow([path, key.hex(), *rest])
+        cells = [path, key.hex(), *rest]
+        (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
     about: dict[str, Any] = {
         "format": FORMAT,
-        "root": str(dataset.root),
+        "root": str(dataset.origin.root),
+        "seed": dataset.origin.seed,
         "layout": dataset.layout,
-        "seed": dataset.seed,
         "notes": list(dataset.notes),
+        "skipped": [{"path": each.path, "reason": each.reason} for each in dataset.skipped],
     }
     remove_leftovers(folder)
     # surrogateescape keeps names that are not valid in the file system's encoding.
     write_bytes(folder / f"{dataset.name}.csv", table.getvalue().encode("utf-8", "surrogateescape"))
     write_json(folder / f"{dataset.name}.json", about)
+
+
+def read_origin(folder: Path, name: str) -> Origin:
+    """Return where a data set comes from, without reading its table.
+
+    Raises
+    ------
+    DamagedFile, NewerFormat
+        See `read_dataset`.
+    """
+    return _origin(folder / f"{name}.json", _read_about(folder / f"{name}.json"))
 
 
 def read_dataset(folder: Path, name: str) -> Dataset:
@@ -93,29 +126,45 @@ def read_dataset(folder: Path, name: str) -> Dataset:
     Raises
     ------
     DamagedFile
-        A column is missing or a key is no SHA-256.
+        A file or a column is missing, or a key is no SHA-256.
     NewerFormat
         A later demijohn wrote it.
     """
-    about = read_json(folder / f"{name}.json")
-    if about.get("format", 0) > FORMAT:
-        raise NewerFormat(
-            f"{folder / name}.json has format {about['format']}, this demijohn reads up to {FORMAT}: "
-            "install a newer demijohn"
-        )
+    about = _read_about(folder / f"{name}.json")
+    origin = _origin(folder / f"{name}.json", about)
     path = folder / f"{name}.csv"
     try:
         rows = tuple(_rows(path.read_bytes().decode("utf-8", "surrogateescape")))
-        return Dataset(name, Path(about["root"]), about["layout"], about["seed"], rows, notes=tuple(about["notes"]))
-    except (KeyError, TypeError, ValueError) as error:
+        skipped = tuple(Skipped(each["path"], each["reason"]) for each in about["skipped"])
+        return Dataset(name, origin, about["layout"], rows, tuple(about["notes"]), skipped)
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         raise DamagedFile(
             f"{path} is damaged: expected the columns {','.join(_COLUMNS)} and SHA-256 keys, found {error}; "
-            "run extract-features on the pictures again, which writes it anew"
+            f"run extract-features {origin.root} --dataset {name}, which writes it anew and extracts nothing twice"
         ) from error
 
 
+def _read_about(path: Path) -> dict[str, Any]:
+    about = read_json(path)
+    if about.get("format", 0) > FORMAT:
+        raise NewerFormat(
+            f"{path} has format {about['format']}, this demijohn reads up to {FORMAT}: install a newer demijohn"
+        )
+    return about
+
+
+def _origin(path: Path, about: dict[str, Any]) -> Origin:
+    try:
+        return Origin(Path(about["root"]), int(about["seed"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(f"{path} is damaged: expected root and seed, found {error}; remove it") from error
+
+
 def _rows(text: str) -> Iterable[Row]:
-    for number, record in enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2):
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if reader.fieldnames != _COLUMNS:
+        raise ValueError(f"the columns {','.join(reader.fieldnames or ())}")
+    for number, record in enumerate(reader, start=2):
         key = bytes.fromhex(record["key"])
         split = record["split"]
         if len(key) != 32 or split not in ("", *SPLITS):

@@ -5,6 +5,7 @@ a part that has gone as the fill value, without an error, hence NaN; demijohn's 
 to the parts and never through this file.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .hdf5 import writing_hdf5
+from .errors import DamagedFile
+from .hdf5 import reading_hdf5, writing_hdf5
 from .part import Part
 
 
@@ -36,8 +38,22 @@ def write_virtual(path: Path, parts: Sequence[Part]) -> None:
         features[at : at + count] = h5py.VirtualSource(name, "features", (size, width))[start : start + count]
         keys[at : at + count] = h5py.VirtualSource(name, "keys", (size, 32))[start : start + count]
     with writing_hdf5(path) as file:
+        file.attrs["parts"] = _fingerprint(parts)
         file.create_virtual_dataset("features", features, fillvalue=np.nan)
         file.create_virtual_dataset("keys", keys, fillvalue=0)
+
+
+def is_current(path: Path, parts: Sequence[Part]) -> bool:
+    """Return whether `features.h5` is there and shows just these parts."""
+    try:
+        with reading_hdf5(path, "") as file:
+            return bool(file.attrs["parts"] == _fingerprint(parts))
+    except (FileNotFoundError, DamagedFile):
+        return False
+
+
+def _fingerprint(parts: Sequence[Part]) -> str:
+    return hashlib.sha256(" ".join(sorted(part.path.name for part in parts)).encode()).hexdigest()
 
 
 def _runs(parts: Sequence[Part]) -> tuple[NDArray[np.intp], ...]:

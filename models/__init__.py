@@ -8,7 +8,8 @@ record and an estimator (`heads`). Keras is imported where a network is built, n
 from .backbones import BACKBONES, Backbone, Preprocessing, find_backbone
 from .engines import TensorFlowEngine
 from .errors import BadWeights, MissingWeights, ModelError, UnknownBackbone, UnknownHead, UnsuitableSetting
-from .heads import HEADS, Head, HeadRecord, find_head, load_head, scores_of
+from .estimator import Head
+from .heads import HEADS, HeadRecord, find_head, load_head, scores_of
 from .weights import LocatedWeights, load_classifier, load_extractor, locate_weights
 
 __all__ = [

@@ -19,7 +19,7 @@ def keras_version() -> str:
 
 
 def import_tensorflow() -> Any:
-    """Return the module `tensorflow`, set to IEEE float32 and to operations that repeat exactly."""
+    """Return the module `tensorflow`, set to IEEE float32 and, on a GPU, to operations that repeat exactly."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Some images for ARM machines set this to BF16, which changes features without a word.
     os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "STRICT"
@@ -27,8 +27,10 @@ def import_tensorflow() -> Any:
         import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    # On a GPU, convolutions are otherwise chosen by timing, and another choice gives other bytes.
-    tf.config.experimental.enable_op_determinism()
+    if tf.config.list_physical_devices("GPU"):
+        # There, convolutions are otherwise chosen by timing, and another choice gives other bytes.
+        # It holds for the whole process; random operations without a seed are refused from then on.
+        tf.config.experimental.enable_op_determinism()
     return tf
 
 

@@ -11,9 +11,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
 
 from .backend import import_keras
-from .linear import Validation
+from .errors import UnsuitableSetting
+from .estimator import Validation
 from .scaling import fit_scaler
 
 _ROWS = 4096
@@ -61,7 +63,10 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if validation is None:
             self.warnings_.append(f"no validation pictures to stop early with: all {self.epochs} epochs are trained")
         else:
-            held_out = (validation[0], np.searchsorted(self.classes_, validation[1]))
+            held_codes = np.searchsorted(self.classes_, validation[1])
+            # Where classes weigh alike in training, they do in what stops it.
+            weights = compute_sample_weight("balanced" if self.balanced else None, held_codes)
+            held_out = (validation[0], held_codes, weights)
             stopping = [
                 keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
             ]
@@ -80,7 +85,11 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             {"epoch": epoch + 1, **{name: values[epoch] for name, values in curves.items()}}
             for epoch in range(len(curves["loss"]))
         ]
-        if held_out is not None and len(self.history_) == self.epochs:
+        if not all(np.isfinite(value) for point in self.history_ for value in point.values()):
+            raise UnsuitableSetting(
+                f"training diverged at a learning rate of {self.learning_rate:g}: choose a smaller --learning-rate"
+            )
+        if held_out is not None and self.facts_["best_epoch"] == self.epochs:
             self.warnings_.append(f"training was still improving after {self.epochs} epochs: try more with --epochs")
         return self
 

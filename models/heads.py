@@ -10,37 +10,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BadWeights, UnknownHead, UnsuitableSetting
-
-Validation = tuple[NDArray[np.float32], NDArray[Any]]
-
-
-class Head(Protocol):
-    """What every head can do; X is (n, d) float32, y is (n,)."""
-
-    classes_: NDArray[Any]
-    history_: list[dict[str, float]]
-    warnings_: list[str]
-    suffix: str
-
-    @property
-    def facts_(self) -> dict[str, Any]:
-        """What training found, as plain JSON values."""
-
-    def fit(self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None) -> Self:
-        """Train; `validation` rows choose settings or stop training, and are not trained on."""
-
-    def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
-        """Return the class of each row."""
-
-    def save(self, path: Path) -> None:
-        """Write what `load_head` reads."""
+from .estimator import Head
 
 
 @dataclass(frozen=True, slots=True)

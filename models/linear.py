@@ -20,9 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.class_weight import compute_sample_weight
 
+from .estimator import Validation
 from .scaling import fit_scaler
-
-Validation = tuple[NDArray[np.float32], NDArray[Any]]
 
 
 class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -171,7 +170,7 @@ class SvmHead(_TunedHead):
     def _classifier(self) -> Any:
         weights = "balanced" if self.balanced else None
         if self.kernel == "rbf":
-            return SVC(kernel="rbf", class_weight=weights, random_state=self.seed)
+            return SVC(kernel="rbf", break_ties=True, class_weight=weights, random_state=self.seed)
         return LinearSVC(dual="auto", class_weight=weights, random_state=self.seed, max_iter=5000)
 
 

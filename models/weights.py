@@ -7,10 +7,11 @@ so that another file with the same numbers is the same, and a file with the same
 
 import contextlib
 import hashlib
-import sys
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def locate_weights(backbone: Backbone, request: str = "imagenet", *, top: bool =
         A file is named that is not there.
     """
     kind, _, seed = request.partition(":")
-    if kind == "random" and (not seed or seed.isdigit()):
+    if kind == "random" and (not seed or (seed.isdecimal() and int(seed) < 2**32)):
         return LocatedWeights(None, int(seed or 0))
     if request == "imagenet":
         return LocatedWeights(backbone.weights_here(top=top), None)
@@ -108,9 +109,11 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
         backbone.load(model, file)
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {reason}") from error
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        downloaded = file.parent == keras_folder()
+        mend = "remove it, and it is downloaded again" if downloaded else "name another file with --weights"
+        raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {reason}; {mend}") from error
     return model
 
 
@@ -120,7 +123,7 @@ def _download(backbone: Backbone, published: WeightsFile | None) -> Path:
     keras = import_keras()
     try:
         # Keras shows its progress on stdout, which belongs to the answer.
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(io.StringIO()):
             return Path(
                 keras.utils.get_file(published.name, published.url, cache_subdir="models", file_hash=published.md5)
             )

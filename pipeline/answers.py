@@ -24,7 +24,8 @@ def print_extraction(extraction: "Extraction") -> None:
         f"{extraction.images:,} images: {extraction.cached:,} cached, {extraction.extracted:,} extracted{speed}, "
         f"{extraction.duplicates:,} duplicates, {len(extraction.skipped):,} skipped ({extraction.seconds:.1f} s)"
     )
-    click.echo(f"{extraction.rows:,} x {extraction.width:,} features of {extraction.backbone} in {extraction.features}")
+    where = extraction.features or "no file: no picture could be read"
+    click.echo(f"{extraction.rows:,} x {extraction.width:,} features of {extraction.backbone} in {where}")
 
 
 def print_skipped(extraction: "Extraction") -> None:
@@ -51,11 +52,12 @@ def print_run(record: dict[str, Any]) -> None:
 def print_comparison(report: "Report") -> None:
     """Print all runs of a report, the best first."""
     # Here, since it loads HDF5, which `--help` has no need of.
-    from .rendering import CAPTION, COLUMNS, cells_of
+    from .rendering import CAPTION, COLUMNS, NO_BEST, cells_of
 
     rows = [cells_of(run.record) for run in report.runs]
     runs = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    click.echo(f"\n{report.dataset.name}: {runs}, best by validation: {report.best.id}")
+    best = f"best by validation: {report.best.id}" if report.best else NO_BEST
+    click.echo(f"\n{report.dataset.name}: {runs}, {best}")
     print_table(COLUMNS, rows, numbers=["macro F1", "log loss", "seconds", "size"])
     click.echo(CAPTION)
 

@@ -11,7 +11,7 @@ from ..models.backbones import find_backbone
 from ..models.engines import TensorFlowEngine
 from ..models.weights import load_classifier, locate_weights
 from .errors import NoImages, UnreadableImage
-from .images import decode_image
+from .images import decode_image, quiet_decoders
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def check_backbone(name: str, image: str | Path, *, weights: str = "imagenet", t
     except OSError as error:
         raise NoImages(f"cannot read {path}: {error.strerror}; expected a picture") from error
     try:
-        pixels = decode_image(content, backbone.input_size, backbone.resize)
+        with quiet_decoders():
+            pixels = decode_image(content, backbone.input_size, backbone.resize)
     except UnreadableImage as error:
         raise UnreadableImage(f"cannot decode {path}: {error}; expected a picture") from error
     network = load_classifier(backbone, locate_weights(backbone, weights, top=True))

@@ -4,6 +4,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 """
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from .console import print_json, run_command
 from .progress import Progress, Silent
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
+_SEEDS = click.IntRange(0, 2**32 - 1)
+_WIDEST = 65_536
 
 
 def _percentage(text: str) -> float:
@@ -27,9 +30,29 @@ def _percentage(text: str) -> float:
     return number / 100
 
 
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise click.BadParameter(f"expected a number above 0, found {text}")
+    return number
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < 1:
+        raise click.BadParameter(f"expected a share from 0 to below 1, found {text}")
+    return number
+
+
 def _widths(text: str) -> tuple[int, ...]:
     words = [] if text == "none" else [word.strip() for word in text.split(",")]
-    if not all(word.isdigit() and int(word) > 0 for word in words):
+    if not all(word.isdecimal() and 0 < int(word) <= _WIDEST for word in words):
         raise click.BadParameter(f"expected widths such as 256,128, or none, found {text}")
     return tuple(int(word) for word in words)
 
@@ -62,7 +85,7 @@ def _progress(*, quiet: bool) -> Progress:
 
 
 _dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
-_split_seed = click.option("--seed", type=int, help="Of the hashed splits. [the one that the data set has, or 0]")
+_split_seed = click.option("--seed", type=_SEEDS, help="Of every random choice. [the one that the data set has, or 0]")
 _weights = click.option(
     "--weights",
     default="imagenet",
@@ -116,10 +139,13 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
     job = run(images, heads=tuple(name.strip() for name in heads.split(",")), **arguments)
     if as_json:
         print_json(job.to_json())
-        return
+    else:
+        for extraction in job.extractions:
+            answers.print_skipped(extraction)
+        if job.report is not None:
+            answers.print_comparison(job.report)
     for extraction in job.extractions:
-        answers.print_skipped(extraction)
-    answers.print_comparison(job.report)
+        extraction.check()
 
 
 @demijohn.command("extract-features")
@@ -156,20 +182,21 @@ def extract_features_command(images: Path | None, as_json: bool, **arguments: An
 @click.option("--features", metavar="DIGEST", help="Which feature set, by the first digits of its digest.")
 @_dataset
 @click.option("--hidden", type=_widths, metavar="256,128", help="dense: widths of the hidden layers, or none. [256]")
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="dense: share dropped. [0.5]")
+@click.option("--dropout", type=_share, metavar="SHARE", help="dense: share dropped. [0.5]")
 @click.option("--batch-norm", is_flag=True, default=None, help="dense: BatchNormalization after each hidden layer.")
 @click.option("--epochs", type=click.IntRange(1), help="dense: at most this many. [100]")
 @click.option("--batch-size", type=click.IntRange(1), help="dense: rows per step. [64]")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="dense: of Adam. [0.001]")
+@click.option("--learning-rate", type=_positive, metavar="NUMBER", help="dense: of Adam. [0.001]")
 @click.option("--patience", type=click.IntRange(1), help="dense: epochs without a better validation loss. [10]")
 @click.option("--kernel", type=click.Choice(["linear", "rbf"]), help="svm. [linear]")
 @click.option(
     "--c",
-    type=click.FloatRange(0, min_open=True),
+    type=_positive,
+    metavar="NUMBER",
     help="logistic, svm: fixes C; otherwise validation chooses.",
 )
 @click.option("--balanced", is_flag=True, default=None, help="Weigh classes alike, however many pictures they have.")
-@click.option("--seed", default=0, show_default=True, help="Of everything random in training.")
+@click.option("--seed", type=_SEEDS, default=0, show_default=True, help="Of everything random in training.")
 @click.option("--force", is_flag=True, help="Train again what was trained before.")
 @_common
 def train_head_command(

@@ -3,6 +3,7 @@
 0 done · 1 an expected error, in one line · 2 usage · 3 unexpected, with traceback · 130 interrupted
 """
 
+import io
 import json
 import os
 import sys
@@ -68,7 +69,7 @@ class Terminal:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print the one JSON object of a command on stdout; NaN is refused."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def run_command(command: click.Command, name: str) -> None:
@@ -77,6 +78,9 @@ def run_command(command: click.Command, name: str) -> None:
 
 
 def _run(command: click.Command, name: str) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names may hold bytes that are no text.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -106,7 +110,7 @@ def _run(command: click.Command, name: str) -> int:
 def _message(error: Exception) -> str:
     """Return one line; the operating system's own errors say only what and where."""
     if type(error).__module__ == "builtins" and isinstance(error, OSError):
-        return f"cannot use {error.filename}: {error.strerror}; expected to be allowed to"
+        return f"cannot use {error.filename}: {error.strerror}"
     return " ".join(str(error).split())
 
 

@@ -1,11 +1,6 @@
-"""From a folder to a data set: keys, labels, splits; and from a data set to what may be learned from.
+"""From a folder to a data set: which folder, what it is called, the key of every file, the table."""
 
-The table has a row per file. Learning uses one row per key: bytes that lie under two labels are
-left out and listed, and a picture that lies in several splits counts in the last of them.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from joblib import Parallel, cpu_count, delayed
@@ -13,20 +8,11 @@ from joblib import Parallel, cpu_count, delayed
 from ..cache.index import FileIndex, Hashed, hash_file
 from ..cache.part import Key
 from ..cache.store import FeatureStore
-from ..cache.table import Dataset, Row
+from ..cache.table import Dataset, Origin, Row, Skipped
 from .errors import DatasetClash, InvalidRequest, NoImages
-from .layout import Listing, Skipped
+from .examples import conflicting_keys
+from .layout import Listing
 from .splits import assign_splits
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """The pictures of a data set that may be learned from, one row per key."""
-
-    rows: tuple[Row, ...]
-    """In the order of the paths."""
-    conflicting: tuple[str, ...]
-    """Paths whose bytes lie under two labels; left out."""
 
 
 def choose_root(images: Path | None, store: FeatureStore, name: str | None) -> tuple[Path, str]:
@@ -45,9 +31,10 @@ def choose_root(images: Path | None, store: FeatureStore, name: str | None) -> t
     """
     known = store.dataset_names()
     if images is None:
-        if name in known or (name is None and known):
+        if known:
+            # One is known by this name, or is the only one; else the error lists them.
             dataset = store.find_dataset(name)
-            return dataset.root, dataset.name
+            return dataset.origin.root, dataset.name
         images = next((Path(guess) for guess in ("images", "data") if Path(guess).is_dir()), None)
         if images is None:
             raise NoImages(
@@ -58,13 +45,12 @@ def choose_root(images: Path | None, store: FeatureStore, name: str | None) -> t
     name = name or root.name
     if not name or name.startswith(".") or "/" in name or "\\" in name:
         raise InvalidRequest(f"a data set cannot be called {name!r}: choose a plain name with --dataset NAME")
-    if name in known:
-        earlier = store.find_dataset(name).root
-        if earlier != root and earlier.is_dir():
-            raise DatasetClash(
-                f"the data set {name} of {store.folder} is {earlier}, not {root}: "
-                "choose another name with --dataset NAME, or another store with --store DIR"
-            )
+    earlier = store.dataset_origin(name)
+    if earlier is not None and earlier.root != root and earlier.root.is_dir():
+        raise DatasetClash(
+            f"the data set {name} of {store.folder} is {earlier.root}, not {root}: "
+            "choose another name with --dataset NAME, or another store with --store DIR"
+        )
     return root, name
 
 
@@ -88,8 +74,28 @@ def find_keys(listing: Listing, index: FileIndex) -> tuple[dict[str, Key], list[
     return keys, skipped, remembered
 
 
-def build_dataset(name: str, listing: Listing, keys: Mapping[str, Key], *, seed: int) -> Dataset:
+def build_dataset(
+    name: str,
+    listing: Listing,
+    keys: Mapping[str, Key],
+    *,
+    seed: int,
+    unreadable: Collection[Key] = (),
+    skipped: Sequence[Skipped] = (),
+) -> Dataset:
     """Return the data set of a listing; files without a key are left out.
+
+    Parameters
+    ----------
+    name : str
+    listing : Listing
+    keys : mapping of path to Key
+    seed : int
+        Of the hashed splits.
+    unreadable : collection of Key
+        Pictures that cannot be decoded.
+    skipped : sequence of Skipped
+        Files without a key, and why.
 
     Raises
     ------
@@ -104,34 +110,16 @@ def build_dataset(name: str, listing: Listing, keys: Mapping[str, Key], *, seed:
         [found.label for found in files],
         [found.split for found in files],
         seed=seed,
+        unreadable=unreadable,
     )
     rows = tuple(
         Row(found.path, keys[found.path], found.label, split or "") for found, split in zip(files, splits, strict=True)
     )
-    dataset = Dataset(name, listing.root, listing.layout, seed, rows)
-    conflicting = select_examples(dataset).conflicting
+    conflicting = conflicting_keys(rows)
     if conflicting:
-        notes.append(f"{len(conflicting):,} files have bytes that lie under two labels: left out of training")
-    return Dataset(name, listing.root, listing.layout, seed, rows, (*listing.notes, *notes))
-
-
-def select_examples(dataset: Dataset, refused: Sequence[Key] = ()) -> Examples:
-    """Return one labelled row per key, without those that are refused or lie under two labels."""
-    labels: dict[Key, set[str]] = {}
-    for row in dataset.rows:
-        if row.label:
-            labels.setdefault(row.key, set()).add(row.label)
-    seen = set(refused)
-    rows, conflicting = [], []
-    for row in dataset.rows:
-        if not row.label:
-            continue
-        if len(labels[row.key]) > 1:
-            conflicting.append(row.path)
-        elif row.key not in seen:
-            seen.add(row.key)
-            rows.append(row)
-    return Examples(tuple(rows), tuple(conflicting))
+        count = sum(row.key in conflicting for row in rows)
+        notes.append(f"files whose bytes lie under two labels, left out of training: {count:,}")
+    return Dataset(name, Origin(listing.root, seed), listing.layout, rows, (*listing.notes, *notes), tuple(skipped))
 
 
 def _hash(path: Path) -> Hashed | str:

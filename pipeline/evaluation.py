@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 DRAWS = 1000
-_BLOCK = 1 << 22
 Metrics = dict[str, Any]
 
 
@@ -47,34 +46,25 @@ def evaluate(
             metrics |= {name: None, f"{name}_interval": None}
         return metrics
     predicted = scores.argmax(axis=1)
-    correct = (predicted == labels).astype(np.float64)
-    # Columns are summed over pictures, so that a draw is one product: weights (draws, n) times columns.
-    columns = [correct[:, None], *_confusion_columns(labels, predicted, classes)]
+    random = np.random.default_rng(seed)
+    # Accuracy and F1 depend on how many pictures fall into each (true, predicted) pair that occurs, and
+    # drawing n pictures again draws those counts from a multinomial distribution.
+    pairs, occurring = np.unique(labels * np.int64(classes) + predicted, return_counts=True)
+    drawn_counts = random.multinomial(count, occurring / count, size=DRAWS)
+    drawn = _from_counts(pairs, drawn_counts, classes)
+    point = _from_counts(pairs, occurring[None], classes)
     if are_probabilities:
         losses = -np.log(np.clip(scores[np.arange(count), labels], 1e-7, None))
-        columns.append(losses[:, None])
-    table = np.concatenate(columns, axis=1)
-
-    def summarise(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        hits, truth, claimed = (sums[:, 1 + part * classes : 1 + (part + 1) * classes] for part in range(3))
-        f1 = 2 * hits / np.maximum(truth + claimed, 1)
-        # A class that a draw happens to leave out says nothing there, rather than zero.
-        support = truth > 0
-        macro_f1 = (f1 * support).sum(axis=1) / support.sum(axis=1)
-        values = {"accuracy": sums[:, 0] / count, "macro_f1": macro_f1}
-        if are_probabilities:
-            values["log_loss"] = sums[:, -1] / count
-        return values
-
-    point = summarise(table.sum(axis=0, keepdims=True))
-    drawn = summarise(_draw(table, seed))
+        point["log_loss"] = losses.mean(keepdims=True)
+        drawn["log_loss"] = np.array([losses[random.integers(0, count, count)].mean() for _ in range(DRAWS)])
     for name in ("accuracy", "macro_f1", "log_loss"):
         if name not in point:
             metrics |= {name: None, f"{name}_interval": None}
             continue
         low, high = np.percentile(drawn[name], [2.5, 97.5])
-        if name == "accuracy" and correct.min() == correct.max():
-            exact = binomtest(int(correct.sum()), count).proportion_ci(0.95, method="exact")
+        accuracy = point["accuracy"][0]
+        if name == "accuracy" and accuracy in (0, 1):
+            exact = binomtest(round(accuracy * count), count).proportion_ci(0.95, method="exact")
             low, high = exact.low, exact.high
         metrics |= {name: float(point[name][0]), f"{name}_interval": [float(low), float(high)]}
     return metrics
@@ -85,24 +75,27 @@ def confusion_matrix(labels: NDArray[np.int32], predicted: NDArray[np.int32], cl
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
-def _confusion_columns(
-    labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: int
-) -> list[NDArray[np.float64]]:
-    """Return per class: true and predicted, true, predicted; each of shape (n, c)."""
+def _from_counts(pairs: NDArray[np.int64], counts: NDArray[np.int64], classes: int) -> dict[str, NDArray[np.float64]]:
+    """Return accuracy and macro F1 of each draw.
+
+    Parameters
+    ----------
+    pairs : ndarray of shape (k,), int64
+        True class times c plus predicted class.
+    counts : ndarray of shape (draws, k), int64
+        How often each pair was drawn.
+    classes : int
+        c.
+    """
+    true, predicted = pairs // classes, pairs % classes
     every = np.arange(classes)
-    truth = (labels[:, None] == every).astype(np.float64)
-    claimed = (predicted[:, None] == every).astype(np.float64)
-    return [truth * claimed, truth, claimed]
-
-
-def _draw(table: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Return the column sums of DRAWS resampled tables, shape (DRAWS, columns)."""
-    count = len(table)
-    random = np.random.default_rng(seed)
-    sums = []
-    step = max(1, _BLOCK // count)
-    for start in range(0, DRAWS, step):
-        draws = min(step, DRAWS - start)
-        weights = random.multinomial(count, np.full(count, 1 / count), size=draws)
-        sums.append(weights @ table)
-    return np.concatenate(sums)
+    truth = counts @ (true[:, None] == every)  # (draws, c)
+    claimed = counts @ (predicted[:, None] == every)
+    hits = counts @ ((true[:, None] == every) & (predicted[:, None] == every))
+    # A class that a draw happens to leave out says nothing there, rather than zero.
+    support = truth > 0
+    f1 = 2 * hits / np.maximum(truth + claimed, 1)
+    return {
+        "accuracy": hits.sum(axis=1) / truth.sum(axis=1),
+        "macro_f1": (f1 * support).sum(axis=1) / support.sum(axis=1),
+    }

@@ -18,18 +18,18 @@ from ..cache.part import Key
 from ..cache.recipe import Recipe
 from ..cache.refusals import Refusal
 from ..cache.store import FeatureStore
-from ..cache.table import Dataset
+from ..cache.table import Dataset, Skipped
 from ..models.backbones import Backbone, find_backbone
 from ..models.backend import device_name
 from ..models.engines import TensorFlowEngine
-from ..models.weights import locate_weights
 from . import images as decoding
 from .dataset import build_dataset, choose_root, find_keys
 from .errors import TooManyUnreadable
+from .examples import refusals_that_hold
 from .feed import Decoded, Picture, decoding_ahead
 from .frozen import FrozenBackbone
 from .interruption import stopping_gently
-from .layout import Skipped, list_images
+from .layout import list_images
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 
@@ -44,6 +44,8 @@ class Extraction:
     """What an extraction found and did."""
 
     dataset: str
+    seed: int
+    """Of the hashed splits."""
     backbone: str
     digest: str
     """Of the recipe."""
@@ -60,8 +62,8 @@ class Extraction:
     """Distinct pictures of this data set that have features now."""
     width: int
     """Features per picture."""
-    features: Path
-    """The file features.h5."""
+    features: Path | None
+    """The file features.h5; None where no picture has features."""
     seconds: float
     """Wall time of everything."""
     images_per_second: float | None
@@ -75,6 +77,7 @@ class Extraction:
         """Return the JSON object of `extract-features --json`."""
         return {
             "dataset": self.dataset,
+            "seed": self.seed,
             "backbone": self.backbone,
             "digest": self.digest,
             "images": self.images,
@@ -84,12 +87,17 @@ class Extraction:
             "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
             "rows": self.rows,
             "width": self.width,
-            "features": str(self.features),
+            "features": None if self.features is None else str(self.features),
             "seconds": round(self.seconds, 3),
             "images_per_second": None if self.images_per_second is None else round(self.images_per_second, 1),
             "device": self.device,
             "notes": list(self.notes),
         }
+
+    @property
+    def too_many_skipped(self) -> bool:
+        """Whether more pictures were skipped than is allowed."""
+        return len(self.skipped) > self.max_bad * self.images
 
     def check(self) -> None:
         """Raise if more pictures were skipped than is allowed.
@@ -98,7 +106,7 @@ class Extraction:
         ------
         TooManyUnreadable
         """
-        if len(self.skipped) > self.max_bad * self.images:
+        if self.too_many_skipped:
             first = self.skipped[0]
             raise TooManyUnreadable(
                 f"{len(self.skipped):,} of {self.images:,} pictures were skipped, expected at most "
@@ -149,52 +157,55 @@ def extract_features(
     record = find_backbone(backbone)
     root, name = choose_root(None if images is None else Path(images), kept, dataset)
     if seed is None:
-        seed = kept.find_dataset(name).seed if name in kept.dataset_names() else 0
-    listing = list_images(root)
+        origin = kept.dataset_origin(name)
+        seed = origin.seed if origin else 0
+    listing = list_images(root, leave_out=kept.folder)
     # Weights first: where they are missing, nothing has been created yet.
-    frozen = FrozenBackbone(record, locate_weights(record, weights), kept.index)
+    frozen = FrozenBackbone(record, weights, kept.index, progress)
     features = kept.feature_set(_recipe(record, frozen.digest))
 
     keys, unreadable, hashed = find_keys(listing, kept.index)
-    table = build_dataset(name, listing, keys, seed=seed)
-    refusals = _refusals_that_hold(kept)
+    refusals = refusals_that_hold(kept)
+    lost = [*listing.skipped, *unreadable]
+    table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
     wanted = [row.key for row in table.rows]
-    plan = plan_extraction(wanted, features.keys(), refusals)
+    first = plan = plan_extraction(wanted, features.keys(), refusals)
     kept.index.remember(hashed)
     frozen.remember()
     kept.save_dataset(table)
-    progress.say(_summary(table, plan, len(listing.skipped) + len(unreadable)))
+    progress.say(_summary(table, plan, len(lost)))
 
     outcome = _Outcome()
-    if plan.missing:
+    while plan.missing:
         try:
-            pictures = _first_paths(table, plan.missing)
-            _extract(features, frozen, pictures, progress, outcome, cached=len(plan.present))
+            _extract(features, frozen, _first_paths(table, plan.missing), progress, outcome, cached=len(first.present))
         finally:
-            kept.add_refusals(outcome.refused)
-        if outcome.changed:
-            # Files changed between hashing and reading: the table follows what was really read.
-            table = build_dataset(name, listing, keys | outcome.changed, seed=seed)
-            kept.save_dataset(table)
-    refusals |= {refusal.key: refusal.reason for refusal in outcome.refused}
-    refused = [Skipped(row.path, refusals[row.key]) for row in table.rows if row.key in refusals]
-    skipped = (*listing.skipped, *unreadable, *refused, *outcome.lost)
-    present = set(plan.present) | outcome.done
-    rows = {row.key for row in table.rows} & present
+            kept.add_refusals(outcome.take_refused(refusals))
+        # What was really read counts: a file may have changed or gone since it was hashed. Each turn
+        # of this loop stores rows, learns of refusals or loses files, so it ends.
+        keys = {path: key for path, key in (keys | outcome.changed).items() if path not in outcome.lost}
+        skipped = [*lost, *(Skipped(path, reason) for path, reason in outcome.lost.items())]
+        table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=skipped)
+        kept.save_dataset(table)
+        plan = plan_extraction([row.key for row in table.rows], features.keys(), refusals)
+    features.refresh()
+    unreadable_keys = set(plan.refused)
+    refused = [Skipped(row.path, refusals[row.key]) for row in table.rows if row.key in unreadable_keys]
     for note in table.notes:
         progress.warn(note)
     return Extraction(
         dataset=name,
+        seed=seed,
         backbone=record.name,
         digest=features.digest,
         images=len(listing.files) + len(listing.skipped),
-        cached=len(plan.present),
+        cached=len(first.present),
         extracted=len(outcome.done),
         duplicates=len(wanted) - len(set(wanted)),
-        skipped=skipped,
-        rows=len(rows),
+        skipped=(*table.skipped, *refused),
+        rows=len(plan.present),
         width=record.width,
-        features=features.path,
+        features=features.path if features.has_parts() else None,
         seconds=time.monotonic() - started,
         images_per_second=outcome.rate,
         device=outcome.device,
@@ -226,8 +237,9 @@ class _Outcome:
 
     done: set[Key] = field(default_factory=set)
     refused: list[Refusal] = field(default_factory=list)
-    lost: list[Skipped] = field(default_factory=list)
-    """Could be read when they were hashed, and not any more."""
+    """Not stored yet."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Path and reason of files that could be read when they were hashed, and not any more."""
     changed: dict[str, Key] = field(default_factory=dict)
     """Path to the key of the bytes that were really read, where they had changed."""
     rate: float | None = None
@@ -237,7 +249,7 @@ class _Outcome:
     def note(self, picture: Decoded) -> None:
         """Take note of one picture that was read, or could not be."""
         if picture.key is None:
-            self.lost.append(Skipped(picture.name, picture.reason))
+            self.lost[picture.name] = picture.reason
             return
         if picture.key != picture.expected:
             self.changed[picture.name] = picture.key
@@ -245,6 +257,12 @@ class _Outcome:
             self.refused.append(Refusal(picture.key, picture.reason, decoding.POLICY, decoding.decoder_version()))
         else:
             self.done.add(picture.key)
+
+    def take_refused(self, known: dict[Key, str]) -> list[Refusal]:
+        """Return the refusals that are not stored yet, and add them to those that are known."""
+        new, self.refused = self.refused, []
+        known.update({refusal.key: refusal.reason for refusal in new})
+        return new
 
 
 def _extract(
@@ -261,6 +279,7 @@ def _extract(
         "engine": TensorFlowEngine.name,
         "batch_size": BATCH_SIZE,
         "width": frozen.backbone.width,
+        "weights": frozen.request,
         "device": device_name(),
         **describe_environment(),
     }
@@ -269,7 +288,7 @@ def _extract(
     engine = TensorFlowEngine(frozen.backbone, frozen.load()[0], batch_size=batch_size)
     outcome.device = engine.device
     progress.say(f"running on {engine.device}, float32, batches of {batch_size}")
-    started = time.monotonic()
+    started, before = time.monotonic(), len(outcome.done)
     backbone = frozen.backbone
     with (
         stopping_gently() as stop,
@@ -287,7 +306,7 @@ def _extract(
             for each in batch:
                 outcome.note(each)
             count(extracted=len(good), skipped=len(batch) - len(good))
-    outcome.rate = len(outcome.done) / (time.monotonic() - started)
+    outcome.rate = (len(outcome.done) - before) / (time.monotonic() - started)
 
 
 def _first_paths(table: Dataset, keys: Sequence[Key]) -> list[Picture]:
@@ -295,13 +314,7 @@ def _first_paths(table: Dataset, keys: Sequence[Key]) -> list[Picture]:
     paths: dict[Key, str] = {}
     for row in table.rows:
         paths.setdefault(row.key, row.path)
-    return [Picture(table.root / paths[key], paths[key], key) for key in keys]
-
-
-def _refusals_that_hold(store: FeatureStore) -> dict[Key, str]:
-    """Return key and reason of pictures that this policy and this decoder have refused before."""
-    holding = (decoding.POLICY, decoding.decoder_version())
-    return {each.key: each.reason for each in store.refusals() if (each.policy, each.decoder) == holding}
+    return [Picture(table.origin.root / paths[key], paths[key], key) for key in keys]
 
 
 def _summary(table: Dataset, plan: Plan, unreadable: int) -> str:

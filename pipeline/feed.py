@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..cache.index import hash_bytes
 from ..cache.part import Key
 from .errors import UnreadableImage
-from .images import decode_image
+from .images import decode_image, quiet_decoders
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def decoding_ahead(
     pictures: Sequence[Picture], size: tuple[int, int], resize: str, *, ahead: int
 ) -> Iterator[Iterator[Decoded]]:
     """Give an iterator over the decoded pictures, in order, at most `ahead` of them waiting."""
-    with ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode") as threads:
+    with quiet_decoders(), ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode") as threads:
 
         def decoded() -> Iterator[Decoded]:
             rest = iter(pictures)

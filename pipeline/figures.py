@@ -1,5 +1,6 @@
 """Pictures for the report, drawn by matplotlib without a screen."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,12 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _plain(text: str) -> str:
-    """Return text in which matplotlib sees no formula."""
-    return text.replace("$", r"\$")
+    """Return text in which matplotlib sees no formula, and no bytes that are no text."""
+    return text.encode("utf-8", "replace").decode().replace("$", r"\$")
 
 
 def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=130, format="png")
+    with warnings.catch_warnings():
+        # A class name may use letters that no font here has: boxes are drawn for them.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(path, dpi=130, format="png")

@@ -11,22 +11,25 @@ from ..cache.part import Key
 from ..models.backbones import Backbone
 from ..models.backend import keras_version
 from ..models.errors import ModelError
-from ..models.weights import LocatedWeights, load_extractor, locate_weights
+from ..models.weights import load_extractor, locate_weights
+from .progress import Progress
 
 
 class FrozenBackbone:
     """A backbone and its weights."""
 
-    def __init__(self, backbone: Backbone, located: LocatedWeights, index: FileIndex) -> None:
+    def __init__(self, backbone: Backbone, request: str, index: FileIndex, progress: Progress) -> None:
         self.backbone = backbone
-        self._located = located
+        self.request = request
+        self._located = locate_weights(backbone, request)
         self._index = index
+        self._progress = progress
         # Another Keras may order a network's weights in another way, so its version is part of the name.
         self._name = f"{backbone.name} keras-{keras_version()}"
         self._loaded: tuple[Any, str] | None = None
         self._file = self._hash_file()
         known = None if self._file is None else index.recall_weights(self._file, self._name)
-        self.digest: str = located.identity or known or self.load()[1]
+        self.digest: str = self._located.identity or known or self.load()[1]
 
     def load(self) -> tuple[Any, str]:
         """Return the Keras network without classifier, and the digest of its weights.
@@ -37,6 +40,8 @@ class FrozenBackbone:
             The weights cannot be had, or are not those that the digest was remembered of.
         """
         if self._loaded is None:
+            if self._located.file is None and self._located.seed is None:
+                self._progress.say(f"downloading the weights of {self.backbone.name}")
             self._loaded = load_extractor(self.backbone, self._located)
             if getattr(self, "digest", self._loaded[1]) != self._loaded[1]:
                 raise ModelError(

@@ -7,6 +7,8 @@ of an animation the first frame is read. A picture that cannot be decoded whole 
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 
 import numpy as np
@@ -52,19 +54,29 @@ def decode_image(content: bytes, size: tuple[int, int], resize: str) -> NDArray[
         The message is the reason.
     """
     height, width = size
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            rgb = _to_rgb(_upright(image))
+        return np.asarray(rgb.resize((width, height), _FILTERS[resize]))
+    except (UnreadableImage, MemoryError):
+        raise
+    except Exception as error:
+        # Decoders raise whatever their parser stumbles over: OSError, SyntaxError, struct.error, ...
+        raise UnreadableImage(_reason(error, content)) from error
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Silence Pillow's warnings of odd metadata and large pictures, which change no pixel.
+
+    To be entered in the main thread, around all decoding: Python's warning filters belong to the
+    process, and threads that change and restore them leave them in disorder.
+    """
     with warnings.catch_warnings():
-        # Pillow warns of odd metadata and large pictures; neither changes the pixels.
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()
-                rgb = _to_rgb(_upright(image))
-            return np.asarray(rgb.resize((width, height), _FILTERS[resize]))
-        except UnreadableImage:
-            raise
-        except Exception as error:
-            # Decoders raise whatever their parser stumbles over: OSError, SyntaxError, struct.error, ...
-            raise UnreadableImage(_reason(error, content)) from error
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        yield
 
 
 def _upright(image: Image.Image) -> Image.Image:

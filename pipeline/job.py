@@ -20,13 +20,14 @@ class Job:
     """What the stages returned."""
 
     extractions: tuple[Extraction, ...]
-    report: Report
+    report: Report | None
+    """None where more pictures were skipped than is allowed: nothing was trained then."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of `run --json`."""
         return {
             "feature_sets": [extraction.to_json() for extraction in self.extractions],
-            "report": self.report.to_json(),
+            "report": self.report.to_json() if self.report else None,
         }
 
 
@@ -63,8 +64,9 @@ def run(
             max_bad=max_bad,
             progress=progress,
         )
-        extraction.check()
         extractions.append(extraction)
+        if extraction.too_many_skipped:
+            return Job(tuple(extractions), None)
     for extraction in extractions:
         for head in heads:
             train_head(
@@ -72,7 +74,7 @@ def run(
                 store=store,
                 dataset=extraction.dataset,
                 features=extraction.digest,
-                seed=seed or 0,
+                seed=extraction.seed,
                 progress=progress,
             )
     return Job(tuple(extractions), report_heads(store=store, dataset=extractions[0].dataset, progress=progress))

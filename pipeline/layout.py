@@ -10,11 +10,11 @@ listed with its reason.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ..cache.table import Split
+from ..cache.table import Skipped, Split
 from .errors import InvalidRequest, NoImages
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"])
@@ -25,15 +25,6 @@ _SPLIT_NAMES: dict[str, Split] = {
     "validation": "validation",
     "test": "test",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that cannot be used."""
-
-    path: str
-    """Relative to the root."""
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +54,16 @@ class Listing:
 class _Walk:
     """What is met on the way besides pictures."""
 
+    leave_out: Path | None
     skipped: list[Skipped] = field(default_factory=list)
     hidden: int = 0
     others: int = 0
 
 
-def list_images(root: Path) -> Listing:
+def list_images(root: Path, *, leave_out: Path | None = None) -> Listing:
     """Return the pictures below a folder, in the order of their paths.
+
+    `leave_out` is a folder that is not walked into: the store, which may lie inside.
 
     Raises
     ------
@@ -81,7 +75,7 @@ def list_images(root: Path) -> Listing:
     if not root.is_dir():
         kind = "a file" if root.exists() else "not there"
         raise NoImages(f"expected a folder of pictures, but {root} is {kind}: name a folder such as photos/")
-    walk = _Walk()
+    walk = _Walk(leave_out.resolve() if leave_out else None)
     paths = list(_walk(root, PurePosixPath(), (), walk))
     if not paths:
         unreadable = f", {len(walk.skipped)} that cannot be opened" if walk.skipped else ""
@@ -91,13 +85,13 @@ def list_images(root: Path) -> Listing:
         )
     split_folders, notes = _split_folders(paths)
     if walk.hidden:
-        notes.append(f"{walk.hidden:,} hidden entries skipped")
+        notes.append(f"hidden entries skipped: {walk.hidden:,}")
     if walk.others:
-        notes.append(f"{walk.others:,} files of other kinds left alone")
+        notes.append(f"files of other kinds left alone: {walk.others:,}")
     files = tuple(_found(path, split_folders) for path in paths)
     loose = sum(not file.label for file in files)
     if loose:
-        notes.append(f"{loose:,} pictures lie in no class folder: extracted, but not trained on")
+        notes.append(f"pictures in no class folder, extracted but not trained on: {loose:,}")
     if split_folders:
         layout = "split folders: " + ", ".join(sorted(split_folders))
     else:
@@ -108,22 +102,22 @@ def list_images(root: Path) -> Listing:
 def _found(path: PurePosixPath, split_folders: dict[str, Split]) -> Found:
     folders = path.parts[:-1]
     split = None
-    if split_folders:
+    if split_folders and folders:
         split, folders = split_folders[folders[0]], folders[1:]
     return Found(str(path), folders[0] if folders else "", split)
 
 
 def _split_folders(paths: list[PurePosixPath]) -> tuple[dict[str, Split], list[str]]:
     """Return which top folders are splits, if all of them are, and what should be said about it."""
-    tops = sorted({path.parts[0] if len(path.parts) > 1 else "" for path in paths})
-    if not all(top.lower() in _SPLIT_NAMES for top in tops):
-        return {}, []
+    tops = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
+    named = [top for top in tops if top.lower() in _SPLIT_NAMES]
     flat = sorted({path.parts[0] for path in paths if len(path.parts) == 2})
-    if flat:
-        return {}, [
-            f"the folders {', '.join(tops)} are taken as classes, not as splits, "
-            f"because pictures lie in {', '.join(flat)} without a class folder"
-        ]
+    if not named:
+        return {}, []
+    if len(named) < len(tops) or flat:
+        others = [top for top in tops if top not in named]
+        reason = f"beside them there is {', '.join(others)}" if others else f"{', '.join(flat)} holds no class folders"
+        return {}, [f"taken as classes, not as splits, because {reason}: {', '.join(named)}"]
     found = {top: _SPLIT_NAMES[top.lower()] for top in tops}
     if "train" not in found.values():
         raise InvalidRequest(
@@ -151,11 +145,21 @@ def _walk(
         path = inside / entry.name
         if entry.name.startswith("."):
             walk.hidden += 1
-        elif entry.is_dir():
+        elif _is(entry.is_dir):
+            if walk.leave_out is not None and (root / path).resolve() == walk.leave_out:
+                continue
             yield from _walk(root, path, (*above, identity), walk)
         elif path.suffix.lower() not in SUFFIXES:
             walk.others += 1
-        elif entry.is_file():
+        elif _is(entry.is_file):
             yield path
         else:
             walk.skipped.append(Skipped(str(path), "a broken link" if entry.is_symlink() else "not a regular file"))
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    """Return the answer of a directory entry; a link that leads to itself is nothing."""
+    try:
+        return question()
+    except OSError:
+        return False

@@ -19,19 +19,20 @@ CAPTION = (
     "Accuracy in percent with its 95 % bootstrap interval; macro F1 and log loss on the test split; "
     "best by validation first."
 )
+NO_BEST = "There is no validation picture, so no run is shown to be better than another"
 _METRICS = ("accuracy", "macro_f1", "log_loss")
 
 
 def command_of(record: Record, *, store: Path) -> str:
     """Return the command line that trains a run again."""
-    words = ["train-head", "--head", record["head"], "--backbone", record["backbone"]]
+    words = ["train-head", "--head", record["head"], "--features", record["features_digest"][:12]]
     words += ["--dataset", record["dataset"], "--store", str(store)]
     for name, value in _chosen(record).items():
         option = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(option)
         else:
-            words += [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+            words += [option, (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)]
     if record["seed"]:
         words += ["--seed", str(record["seed"])]
     return shlex.join(words)
@@ -72,7 +73,7 @@ def _settings(record: Record) -> Record:
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -114,10 +115,10 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]]) -> str:
         Title and path, relative to the report, of each figure.
     """
     runs = report["runs"]
-    best = next(run for run in runs if run["run"] == report["best"])
-    counts = ", ".join(f"{best['metrics'][split]['images']:,} {split}" for split in SPLITS)
+    counts = ", ".join(f"{runs[0]['metrics'][split]['images']:,} {split}" for split in SPLITS)
+    best = f"Best by validation: **{_escape(report['best'])}**" if report["best"] else NO_BEST
     lines = [f"# Heads on {_escape(report['dataset'])}", ""]
-    lines += [f"Best by validation: **{_escape(report['best'])}**. Pictures: {counts}.", ""]
+    lines += [f"{best}. Pictures: {counts}.", ""]
     lines += ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
     lines += ["| " + " | ".join(_escape(cell) for cell in cells_of(run)) + " |" for run in runs]
     lines += ["", CAPTION, ""]

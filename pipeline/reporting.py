@@ -4,6 +4,7 @@
 heads that learn in epochs and the confusion matrix of the best run are pictures beside them.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from typing import Any
 from ..cache.files import remove_leftovers, replacing, write_bytes, write_json, writing_errors
 from ..cache.runs import Run
 from ..cache.store import FeatureStore
-from ..cache.table import SPLITS, Dataset
-from .errors import InvalidRequest
+from ..cache.table import SPLITS, Dataset, Skipped
+from .errors import InvalidRequest, NotTrainable
 from .evaluation import confusion_matrix
+from .examples import choose_examples, refusals_that_hold
 from .figures import draw_confusion, draw_curves
-from .layout import Skipped
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 from .rendering import command_of, to_csv, to_markdown
@@ -45,9 +46,9 @@ class Report:
     folder: Path
 
     @property
-    def best(self) -> Run:
-        """The run with the best validation accuracy."""
-        return self.runs[0]
+    def best(self) -> Run | None:
+        """The run with the best validation accuracy; None where there is no validation picture."""
+        return self.runs[0] if self.runs[0].record["metrics"]["validation"]["images"] else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of `report-heads --json`, which is report.json."""
@@ -55,7 +56,7 @@ class Report:
             "format": FORMAT,
             "dataset": self.dataset.name,
             "runs": [run.record for run in self.runs],
-            "best": self.best.id,
+            "best": self.best.id if self.best else None,
             "outdated": [{"run": each.run, "command": each.command} for each in self.outdated],
             "notes": list(self.dataset.notes),
             "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
@@ -84,29 +85,36 @@ def report_heads(
     """
     kept = FeatureStore(store)
     table = kept.find_dataset(dataset)
-    digest = table.digest
     runs = [run for run in kept.runs() if run.record["dataset"] == table.name]
-    current = [run for run in runs if run.record["dataset_digest"] == digest]
-    outdated = [
-        Outdated(run.id, command_of(run.record, store=kept.folder))
-        for run in runs
-        if run.record["dataset_digest"] != digest
-    ]
+    digests = _current_digests(table, kept)
+    current = [run for run in runs if digests.get(run.record["features_digest"]) == run.record["examples_digest"]]
+    outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in runs if run not in current)
+    for each in outdated:
+        progress.warn(f"{each.run} is of an earlier state of the data set; again: {each.command}")
     if not current:
-        again = f"; the {len(outdated)} runs there are of an earlier state of it" if outdated else ""
+        again = (
+            f" (runs of an earlier state: {len(outdated)}; the first again: {outdated[0].command})" if outdated else ""
+        )
         raise InvalidRequest(f"no head has been trained on the data set {table.name} yet{again}: run train-head first")
     report = Report(
         dataset=table,
         runs=tuple(sorted(current, key=_rank)),
-        outdated=tuple(outdated),
-        skipped=tuple(_skipped(table, kept)),
+        outdated=outdated,
+        skipped=(*table.skipped, *_refused(table, kept)),
         folder=kept.report_folder,
     )
     _write(report)
-    for each in report.outdated:
-        progress.warn(f"{each.run} is of an earlier state of the data set; again: {each.command}")
     progress.say(f"report in {report.folder / 'report.md'}")
     return report
+
+
+def _current_digests(table: Dataset, store: FeatureStore) -> dict[str, str]:
+    """Return, per feature set, the digest of the examples that a head would learn from now."""
+    digests = {}
+    for features in store.feature_sets():
+        with contextlib.suppress(NotTrainable):
+            digests[features.digest] = choose_examples(table, features, store).digest
+    return digests
 
 
 def _rank(run: Run) -> tuple[bool, float, float, str]:
@@ -117,11 +125,8 @@ def _rank(run: Run) -> tuple[bool, float, float, str]:
     return (False, -metrics["accuracy"], -metrics["macro_f1"], run.id)
 
 
-def _skipped(table: Dataset, store: FeatureStore) -> list[Skipped]:
-    reasons = {refusal.key: refusal.reason for refusal in store.refusals()}
-    for features in store.feature_sets() if reasons else ():
-        for key in features.keys() & reasons.keys():
-            del reasons[key]
+def _refused(table: Dataset, store: FeatureStore) -> list[Skipped]:
+    reasons = refusals_that_hold(store)
     return [Skipped(row.path, reasons[row.key]) for row in table.rows if row.key in reasons]
 
 
@@ -133,16 +138,16 @@ def _write(report: Report) -> None:
     remove_leftovers(figures)
     pictures = _draw(report, figures)
     write_json(folder / "report.json", report.to_json())
-    write_bytes(folder / "report.csv", to_csv([run.record for run in report.runs]).encode())
+    write_bytes(folder / "report.csv", to_csv([run.record for run in report.runs]).encode(errors="backslashreplace"))
     markdown = to_markdown(report.to_json(), [(title, f"figures/{path.name}") for title, path in pictures])
-    write_bytes(folder / "report.md", markdown.encode())
+    write_bytes(folder / "report.md", markdown.encode(errors="backslashreplace"))
     for old in set(figures.glob("*.png")) - {path for _, path in pictures}:
         old.unlink()
 
 
 def _draw(report: Report, folder: Path) -> list[tuple[str, Path]]:
     """Draw the pictures of the report; return title and file of each."""
-    best = report.best
+    best = report.runs[0]
     predictions = best.predictions
     # The last split that has pictures: test, else validation, else train.
     last = int(predictions.splits.max())
@@ -152,7 +157,7 @@ def _draw(report: Report, folder: Path) -> list[tuple[str, Path]]:
     path = folder / f"confusion-{best.id}.png"
     with replacing(path) as temporary:
         draw_confusion(temporary, counts, classes, f"{best.id}, {SPLITS[last]} split")
-    pictures = [(f"Confusion matrix of the best run on the {SPLITS[last]} split", path)]
+    pictures = [(f"Confusion matrix of {best.id} on the {SPLITS[last]} split", path)]
     for run in report.runs:
         history = run.history
         if history:

@@ -7,7 +7,7 @@ splits. Split folders are honoured; where one is missing it is cut from training
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..cache.part import Key
 from ..cache.table import SPLITS, Split
@@ -25,7 +25,12 @@ def fraction_of(key: Key, seed: int) -> float:
 
 
 def assign_splits(
-    keys: Sequence[Key], labels: Sequence[str], given: Sequence[Split | None], *, seed: int
+    keys: Sequence[Key],
+    labels: Sequence[str],
+    given: Sequence[Split | None],
+    *,
+    seed: int,
+    unreadable: Collection[Key] = (),
 ) -> tuple[list[Split | None], list[str]]:
     """Return the split of every picture, and what should be said about it.
 
@@ -34,6 +39,8 @@ def assign_splits(
     keys, labels, given : sequences of length n
         Content key, class (empty for none) and the split of the folder (None for none).
     seed : int
+    unreadable : collection of Key
+        Pictures that cannot be decoded, so that no class can be learned from them.
 
     Returns
     -------
@@ -58,7 +65,7 @@ def assign_splits(
         else:
             splits.append(folder)
     notes += _keep_keys_together(keys, splits)
-    notes += _give_every_class_training(keys, labels, splits, seed=seed)
+    notes += _give_every_class_training(keys, labels, splits, seed=seed, unreadable=unreadable)
     return splits, notes
 
 
@@ -80,11 +87,16 @@ def _keep_keys_together(keys: Sequence[Key], splits: list[Split | None]) -> list
             moved += 1
     if not moved:
         return []
-    return [f"{moved:,} files have the same bytes as one in a later split: kept in the later split only"]
+    return [f"files with the same bytes as one in a later split, kept in the later split only: {moved:,}"]
 
 
 def _give_every_class_training(
-    keys: Sequence[Key], labels: Sequence[str], splits: list[Split | None], *, seed: int
+    keys: Sequence[Key],
+    labels: Sequence[str],
+    splits: list[Split | None],
+    *,
+    seed: int,
+    unreadable: Collection[Key],
 ) -> list[str]:
     """Move the picture with the lowest hash to train where a class has none; name what is missing."""
     labels_of: dict[Key, set[str]] = defaultdict(set)
@@ -93,7 +105,7 @@ def _give_every_class_training(
     keys_of: dict[str, dict[Split, set[Key]]] = defaultdict(lambda: defaultdict(set))
     for key, label, split in zip(keys, labels, splits, strict=True):
         # Bytes under two labels are left out of training.
-        if split and len(labels_of[key] - {""}) == 1:
+        if split and len(labels_of[key] - {""}) == 1 and key not in unreadable:
             keys_of[label][split].add(key)
     moved = []
     for label, by_split in sorted(keys_of.items()):

@@ -4,56 +4,25 @@ The training split is learned from, the validation split chooses (settings, when
 test split is touched once, at the end.
 """
 
-import hashlib
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..cache.features import FeatureSet
 from ..cache.files import write_bytes, write_json
 from ..cache.part import keys_to_array
 from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
 from ..cache.store import FeatureStore
-from ..cache.table import SPLITS, Dataset, Row
-from ..models.heads import Head, find_head, scores_of
-from .dataset import select_examples
-from .errors import NotTrainable
+from ..cache.table import SPLITS
+from ..models.estimator import Head
+from ..models.heads import find_head, scores_of
 from .evaluation import evaluate
+from .examples import choose_examples
 from .progress import SILENT, Progress
 from .provenance import describe_environment
-
-
-@dataclass(frozen=True, slots=True)
-class _Examples:
-    """What a head learns from and is judged by, ordered by split and then by key."""
-
-    rows: tuple[Row, ...]
-    classes: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def labels(self) -> NDArray[np.int32]:
-        """(n,) position of each row's class."""
-        position = {label: index for index, label in enumerate(self.classes)}
-        return np.array([position[row.label] for row in self.rows], dtype=np.int32)
-
-    @property
-    def splits(self) -> NDArray[np.uint8]:
-        """(n,) position of each row's split in `SPLITS`, ascending."""
-        return np.array([SPLITS.index(row.split) for row in self.rows], dtype=np.uint8)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over key, label and split of all rows."""
-        lines = "".join(f"{row.key.hex()} {row.split} {row.label}\n" for row in self.rows)
-        return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def train_head(
@@ -98,12 +67,13 @@ def train_head(
     complete = record.complete(settings or {})
     table = kept.find_dataset(dataset)
     feature_set = kept.find_feature_set(backbone, features)
-    examples = _choose_examples(table, feature_set, kept)
+    examples = choose_examples(table, feature_set, kept)
     inputs = {
         "format": FORMAT,
         "head": head,
         "settings": complete,
         "seed": seed,
+        "dataset": table.name,
         "features": feature_set.digest,
         "examples": examples.digest,
     }
@@ -176,36 +146,6 @@ def _write_run(folder: Path, about: dict[str, Any], trained: Head, predictions: 
     for warning in about["warnings"]:
         progress.warn(warning)
     return read_run(folder)
-
-
-def _choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -> _Examples:
-    """Return the rows to learn from: labelled, readable, of a class that has training pictures."""
-    refused = {refusal.key for refusal in store.refusals()}
-    if refused:
-        refused -= features.keys()
-    chosen = select_examples(table, tuple(refused))
-    if not table.classes:
-        raise NotTrainable(
-            f"the data set {table.name} has no labels: expected class folders such as {table.root}/cats/1.jpg; "
-            "sort the pictures into folders and run extract-features again, nothing is extracted twice"
-        )
-    count = Counter(row.label for row in chosen.rows if row.split == "train")
-    classes = tuple(sorted(count))
-    if len(classes) < 2:
-        found = f"one ({classes[0]})" if classes else "none"
-        raise NotTrainable(
-            f"expected at least two classes with training pictures in the data set {table.name}, found {found}: "
-            "add a folder with pictures of another class and run extract-features again"
-        )
-    warnings = []
-    if without := sorted({row.label for row in chosen.rows} - set(classes)):
-        warnings.append(f"left out, since no training picture can be read: {', '.join(without)}")
-    if chosen.conflicting:
-        warnings.append(f"left out, since their bytes lie under two labels: {len(chosen.conflicting):,} files")
-    rows = [row for row in chosen.rows if row.label in count]
-    # By key within a split, so that renamed files change nothing.
-    rows.sort(key=lambda row: (SPLITS.index(row.split), row.key))
-    return _Examples(tuple(rows), classes, tuple(warnings))
 
 
 def _history(points: Sequence[dict[str, float]]) -> str:

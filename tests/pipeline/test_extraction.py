@@ -7,14 +7,24 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
-from demijohn.cache import FeatureStore
+from demijohn.cache import DamagedFile, FeatureStore
 from demijohn.cache.index import hash_bytes
 from demijohn.models import BACKBONES, MissingWeights, TensorFlowEngine, load_extractor, locate_weights
-from demijohn.pipeline import DatasetClash, Extraction, NoImages, TooManyUnreadable, extract_features
+from demijohn.pipeline import (
+    DatasetClash,
+    Extraction,
+    NoImages,
+    TooManyUnreadable,
+    extract_features,
+    report_heads,
+    train_head,
+)
 from demijohn.pipeline import extraction as module
 from demijohn.pipeline.images import decode_image
 from support.commands import command, environment, run
@@ -26,8 +36,9 @@ def extract(images: Path | None, store: Path, **arguments: object) -> Extraction
     return extract_features(images, backbone="tiny", weights="random", store=store, **arguments)  # type: ignore[arg-type]
 
 
-def rows_of(path: Path) -> dict[bytes, bytes]:
+def rows_of(path: Path | None) -> dict[bytes, bytes]:
     """Return key -> bytes of the row, through HDF5 alone."""
+    assert path is not None
     with h5py.File(path) as file:
         pairs = zip(file["keys"][:], file["features"][:], strict=True)
         return {key.tobytes(): row.tobytes() for key, row in pairs}
@@ -139,21 +150,23 @@ def test_a_picture_that_changes_or_goes_between_planning_and_reading(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed, gone = photos / "red" / "000.png", photos / "red" / "001.png"
+    shutil.copy(changed, photos / "red" / "twin.png")
     content = encode(picture(815))
     decoding_ahead = module.decoding_ahead
 
     def meddle(*arguments: object, **options: object) -> object:
         changed.write_bytes(content)
-        gone.unlink()
+        gone.unlink(missing_ok=True)
         return decoding_ahead(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "decoding_ahead", meddle)
     done = extract(photos, tmp_path / "store")
     assert [(each.path, "cannot be read" in each.reason) for each in done.skipped] == [("red/001.png", True)]
-    assert done.rows == 35
+    assert done.rows == 36
     table = FeatureStore(tmp_path / "store").find_dataset()
     assert {row.path: row.key for row in table.rows}["red/000.png"] == hash_bytes(content)
-    assert hash_bytes(content) in rows_of(done.features)
+    assert set(rows_of(done.features)) == {row.key for row in table.rows}
+    assert [each.path for each in table.skipped] == ["red/001.png"]
 
 
 def test_without_images_the_known_data_set_is_taken(
@@ -188,6 +201,84 @@ def test_a_flat_folder_is_extracted_and_said_to_have_no_labels(tiny: str, photos
     done = extract(photos / "red", tmp_path / "store")
     assert done.rows == 12
     assert any("no class folder" in note for note in done.notes)
+
+
+def test_a_lost_or_stale_view_is_made_anew(tiny: str, photos: Path, tmp_path: Path) -> None:
+    done = extract(photos, tmp_path / "store")
+    assert done.features is not None
+    done.features.unlink()
+    assert len(rows_of(extract(photos, tmp_path / "store").features)) == 36
+    features = FeatureStore(tmp_path / "store").find_feature_set()
+    features.commit([b"k" * 32], np.ones((1, WIDTH), np.float32))
+    assert len(rows_of(extract(photos, tmp_path / "store").features)) == 37
+
+
+def test_nothing_but_broken_pictures(tiny: str, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "photos" / "a" / "1.jpg").write_bytes(b"x")
+    done = extract(tmp_path / "photos", tmp_path / "store")
+    assert (done.rows, done.features, len(done.skipped)) == (0, None, 1)
+    assert FeatureStore(tmp_path / "store").feature_sets() == []
+
+
+def test_a_class_whose_training_picture_is_broken_gets_another(tiny: str, tmp_path: Path) -> None:
+    photos = write_classes(tmp_path / "photos", per_class=4)
+    for split in ("train", "val"):
+        (photos / split).mkdir()
+    for name in ("red", "green"):
+        (photos / name).rename(photos / "train" / name)
+    (photos / "blue").rename(photos / "val" / "blue")
+    (photos / "train" / "blue").mkdir()
+    (photos / "train" / "blue" / "broken.png").write_bytes(b"x")
+    extract(photos, tmp_path / "store")
+    splits = [row.split for row in FeatureStore(tmp_path / "store").find_dataset().rows if "val/blue" in row.path]
+    assert sorted(splits) == ["test", "test", "test", "train"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\rb", b"a\nb", "猫🐈".encode(), b'<script>,"'])
+def test_class_names_of_any_bytes(tiny: str, photos: Path, tmp_path: Path, name: bytes) -> None:
+    label = os.fsdecode(name)
+    (photos / "red").rename(photos / label)
+    extract(photos, tmp_path / "store")
+    assert label in FeatureStore(tmp_path / "store").find_dataset().classes
+    train_head("logistic", store=tmp_path / "store")
+    assert label in report_heads(store=tmp_path / "store").runs[0].record["classes"]
+
+
+def test_a_damaged_table_is_written_anew(tiny: str, photos: Path, tmp_path: Path) -> None:
+    extract(photos, tmp_path / "store")
+    table = tmp_path / "store" / "datasets" / "photos.csv"
+    table.write_text("path,key\n")
+    with pytest.raises(DamagedFile, match="run extract-features"):
+        FeatureStore(tmp_path / "store").find_dataset()
+    extract(photos, tmp_path / "store")
+    table.unlink()
+    assert extract(photos, tmp_path / "store").cached == 36
+
+
+def test_the_seed_stays_until_another_is_asked_for(tiny: str, photos: Path, tmp_path: Path) -> None:
+    def splits() -> list[str]:
+        return [row.split for row in FeatureStore(tmp_path / "store").find_dataset().rows]
+
+    extract(photos, tmp_path / "store", seed=3)
+    first = splits()
+    extract(photos, tmp_path / "store")
+    assert splits() == first
+    extract(photos, tmp_path / "store", seed=4)
+    assert splits() != first
+
+
+def test_warning_filters_are_left_as_they_were(tiny: str, photos: Path, tmp_path: Path) -> None:
+    before = list(warnings.filters)
+    extract(photos, tmp_path / "store")
+    assert warnings.filters == before
+
+
+def test_random_numbers_of_the_user_still_work(tiny: str, photos: Path, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    extract(photos, tmp_path / "store")
+    assert tf.random.uniform((2,)).shape == (2,)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

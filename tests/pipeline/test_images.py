@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 from demijohn.pipeline.errors import UnreadableImage
-from demijohn.pipeline.images import decode_image
+from demijohn.pipeline.images import decode_image, quiet_decoders
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,7 +16,8 @@ PHOTO = picture(0, size=(24, 20))
 
 
 def decode(content: bytes, size: tuple[int, int] = SIZE) -> np.ndarray:
-    return decode_image(content, size, "squash-bilinear")
+    with quiet_decoders():
+        return decode_image(content, size, "squash-bilinear")
 
 
 def test_the_pixels_of_a_picture_that_needs_no_resize_are_its_own() -> None:

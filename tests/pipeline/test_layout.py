@@ -61,8 +61,8 @@ def test_hidden_entries_and_other_files_are_left_out_and_counted(tmp_path: Path)
     root = make(tmp_path, "cats/1.jpg", ".ipynb_checkpoints/2.jpg", "cats/.hidden.jpg", "cats/notes.txt")
     listing = list_images(root)
     assert [each.path for each in listing.files] == ["cats/1.jpg"]
-    assert any("2 hidden" in note for note in listing.notes)
-    assert any("1 files of other kinds" in note for note in listing.notes)
+    assert any("hidden entries skipped: 2" in note for note in listing.notes)
+    assert any("other kinds left alone: 1" in note for note in listing.notes)
 
 
 def test_loose_pictures_have_no_label(tmp_path: Path) -> None:
@@ -97,3 +97,28 @@ def test_nothing_to_extract_is_an_error_that_says_what_was_expected(tmp_path: Pa
         make(root, "cats/1.txt")
     with pytest.raises(NoImages, match="expected"):
         list_images(root)
+
+
+def test_a_stray_file_beside_split_folders_does_not_turn_them_into_classes(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/cats/1.jpg", "test/cats/2.jpg", "preview.png")
+    assert found(root) == [
+        ("preview.png", "", None),
+        ("test/cats/2.jpg", "cats", "test"),
+        ("train/cats/1.jpg", "cats", "train"),
+    ]
+
+
+def test_split_names_taken_as_classes_are_said(tmp_path: Path) -> None:
+    listing = list_images(make(tmp_path, "train/a/1.jpg", "extra/a/2.jpg"))
+    assert any("because beside them there is extra: train" in note for note in listing.notes)
+
+
+def test_the_store_inside_the_folder_is_no_class(tmp_path: Path) -> None:
+    root = make(tmp_path, "cats/1.jpg", "bottlenecks/report/figures/confusion.png")
+    assert [each.path for each in list_images(root, leave_out=root / "bottlenecks").files] == ["cats/1.jpg"]
+
+
+def test_a_link_to_itself_is_skipped(tmp_path: Path) -> None:
+    make(tmp_path, "cats/1.jpg")
+    (tmp_path / "cats" / "loop.jpg").symlink_to("loop.jpg")
+    assert [each.path for each in list_images(tmp_path).skipped] == ["cats/loop.jpg"]

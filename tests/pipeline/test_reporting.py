@@ -30,7 +30,7 @@ def test_the_files_say_the_same(store: Path) -> None:
     report = report_heads(store=store)
     folder = store / "report"
     value = json.loads((folder / "report.json").read_text())
-    assert value["best"] == report.best.id == value["runs"][0]["run"]
+    assert value["best"] == report.runs[0].id == value["runs"][0]["run"]
     assert {run["run"] for run in value["runs"]} == {run.id for run in FeatureStore(store).runs()}
     rows = list(csv.DictReader(io.StringIO((folder / "report.csv").read_text())))
     assert [row["run"] for row in rows] == [run["run"] for run in value["runs"]]
@@ -75,7 +75,7 @@ def test_runs_of_an_earlier_state_are_outdated_with_a_command_that_works(tiny: s
     old = train_head("dense", store=store, settings={"epochs": 2, "hidden": (8, 4), "batch_norm": True}, seed=3)
     (photos / "red" / "new.png").write_bytes(encode(picture(55, colour=COLOURS["red"])))
     extract_features(photos, backbone=tiny, weights="random", store=store)
-    with pytest.raises(InvalidRequest, match="3 runs there are of an earlier state"):
+    with pytest.raises(InvalidRequest, match="earlier state: 3; the first again: train-head"):
         report_heads(store=store)
     train_head("logistic", store=store)
     report = report_heads(store=store)
@@ -83,8 +83,45 @@ def test_runs_of_an_earlier_state_are_outdated_with_a_command_that_works(tiny: s
     assert len(report.outdated) == 3
     again = next(each.command for each in report.outdated if each.run == old.id)
     assert shlex.split(again)[1:] == shlex.split(
-        f"--head dense --backbone tiny --dataset photos --store {store} --hidden 8,4 --batch-norm --epochs 2 --seed 3"
+        f"--head dense --features {old.record['features_digest'][:12]} --dataset photos --store {store} "
+        "--hidden 8,4 --batch-norm --epochs 2 --seed 3"
     )
+
+
+def test_a_broken_or_a_loose_file_more_makes_no_run_outdated(tiny: str, store: Path, photos: Path) -> None:
+    before = [run.id for run in report_heads(store=store).runs]
+    (photos / "red" / "bad.jpg").write_bytes(b"neither a picture")
+    (photos / "loose.png").write_bytes(encode(picture(77)))
+    extract_features(photos, backbone=tiny, weights="random", store=store)
+    assert train_head("logistic", store=store).id in before
+    assert [run.id for run in report_heads(store=store).runs] == before
+
+
+def test_the_same_pictures_under_another_name_are_another_data_set(tiny: str, store: Path, photos: Path) -> None:
+    renamed = photos.rename(photos.parent / "renamed")
+    extract_features(renamed, backbone=tiny, weights="random", store=store)
+    run = train_head("logistic", store=store, dataset="renamed")
+    assert report_heads(store=store, dataset="renamed").best == run
+    assert len(report_heads(store=store, dataset="photos").runs) == 2
+
+
+def test_without_validation_no_run_is_best(tiny: str, tmp_path: Path) -> None:
+    photos = write_classes(tmp_path / "few", per_class=1)
+    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
+    train_head("logistic", store=tmp_path / "store")
+    report = report_heads(store=tmp_path / "store")
+    assert report.best is None
+    assert report.to_json()["best"] is None
+    assert "no run is shown to be better" in (report.folder / "report.md").read_text()
+
+
+def test_files_that_could_not_be_opened_are_in_the_report(tiny: str, photos: Path, tmp_path: Path) -> None:
+    (photos / "red" / "gone.jpg").symlink_to("nowhere")
+    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
+    train_head("logistic", store=tmp_path / "store")
+    assert report_heads(store=tmp_path / "store").to_json()["skipped"] == [
+        {"path": "red/gone.jpg", "reason": "a broken link"}
+    ]
 
 
 def test_no_runs_is_an_error(tiny: str, photos: Path, tmp_path: Path) -> None:
@@ -103,7 +140,7 @@ def test_names_are_data(tiny: str, tmp_path: Path) -> None:
 
 
 def test_a_run_without_validation_comes_last_and_shows_dashes(store: Path) -> None:
-    record = report_heads(store=store).best.record
+    record = report_heads(store=store).runs[0].record
     undefined = {
         name: None for metric in ("accuracy", "macro_f1", "log_loss") for name in (metric, f"{metric}_interval")
     }
@@ -169,12 +206,12 @@ def test_the_table_in_markdown() -> None:
     }
     assert GOLDEN in to_markdown(report, [])
     assert len(COLUMNS) == len(cells_of(svm))
-    assert command_of({**svm, "dataset": "my photos"}, store=Path("s")) == (
-        "train-head --head svm --backbone xception --dataset 'my photos' --store s"
+    assert command_of({**svm, "dataset": "my photos", "features_digest": "0123456789abcdef"}, store=Path("s")) == (
+        "train-head --head svm --features 0123456789ab --dataset 'my photos' --store s"
     )
 
 
 def test_a_damaged_head_file_does_not_stop_the_report(store: Path) -> None:
     report = report_heads(store=store)
-    (report.best.folder / report.best.record["head_file"]).write_bytes(b"")
+    (report.runs[0].folder / report.runs[0].record["head_file"]).write_bytes(b"")
     assert report_heads(store=store).runs == tuple(replace(run) for run in report.runs)

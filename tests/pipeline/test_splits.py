@@ -97,7 +97,7 @@ def test_all_three_are_honoured() -> None:
 def test_same_bytes_in_several_given_splits_stay_in_the_last_and_this_is_said() -> None:
     splits, notes = assign([(1, "a"), (2, "a"), (1, "a"), (3, "a")], ["train", "train", "test", "validation"])
     assert splits == ["test", "train", "test", "validation"]
-    assert "1 files have the same bytes as one in a later split" in notes[0]
+    assert "kept in the later split only: 1" in notes[0]
 
 
 def test_a_class_without_training_gets_its_lowest_hash_and_missing_classes_are_named() -> None:

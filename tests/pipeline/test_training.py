@@ -78,7 +78,7 @@ def test_bytes_under_two_labels_are_left_out(tiny: str, photos: Path, tmp_path: 
     shutil.copy(photos / "red" / "000.png", photos / "green" / "also.png")
     shutil.copy(photos / "red" / "001.png", photos / "red" / "again.png")
     done = extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
-    assert any("2 files have bytes that lie under two labels" in note for note in done.notes)
+    assert any("under two labels, left out of training: 2" in note for note in done.notes)
     run = train_head("logistic", store=tmp_path / "store")
     assert sum(run.record["metrics"][split]["images"] for split in run.record["metrics"]) == 35
     assert any("two labels: 2 files" in warning for warning in run.record["warnings"])

@@ -1,0 +1,104 @@
+"""What a head may learn from: one row per picture, labelled, readable, of a class that can be learned.
+
+The same choice decides whether a run is up to date: its digest is of these rows, so that a broken
+file or a loose picture more in the folder makes no run outdated.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache.features import FeatureSet
+from ..cache.part import Key
+from ..cache.store import FeatureStore
+from ..cache.table import SPLITS, Dataset, Row
+from . import images
+from .errors import NotTrainable
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What a head learns from and is judged by, ordered by split and then by key."""
+
+    rows: tuple[Row, ...]
+    classes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """(n,) position of each row's class."""
+        position = {label: index for index, label in enumerate(self.classes)}
+        return np.array([position[row.label] for row in self.rows], dtype=np.int32)
+
+    @property
+    def splits(self) -> NDArray[np.uint8]:
+        """(n,) position of each row's split in `SPLITS`, ascending."""
+        return np.array([SPLITS.index(row.split) for row in self.rows], dtype=np.uint8)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over key, split and label of all rows."""
+        lines = "".join(f"{row.key.hex()} {row.split} {row.label}\n" for row in self.rows)
+        return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -> Examples:
+    """Return the rows of a data set that a head may learn from, by the features of one set.
+
+    Raises
+    ------
+    NotTrainable
+        Fewer than two classes have training pictures that can be read.
+    """
+    if not table.classes:
+        raise NotTrainable(
+            f"the data set {table.name} has no labels: expected class folders such as {table.origin.root}/cats/1.jpg; "
+            "sort the pictures into folders and run extract-features again, nothing is extracted twice"
+        )
+    unreadable = set(refusals_that_hold(store))
+    if unreadable:
+        unreadable -= features.keys()
+    conflicting = conflicting_keys(table.rows)
+    rows: dict[Key, Row] = {}
+    left_out: Counter[str] = Counter()
+    for row in table.rows:
+        if not row.label:
+            continue
+        if row.key in conflicting:
+            left_out["their bytes lie under two labels"] += 1
+        elif row.key in unreadable:
+            left_out["they cannot be read"] += 1
+        else:
+            rows.setdefault(row.key, row)
+    classes = tuple(sorted({row.label for row in rows.values() if row.split == "train"}))
+    if len(classes) < 2:
+        found = f"one ({classes[0]})" if classes else "none"
+        reasons = "".join(f", and {count:,} files left out since {reason}" for reason, count in left_out.items())
+        raise NotTrainable(
+            f"expected at least two classes with training pictures in the data set {table.name}, "
+            f"found {found}{reasons}: add pictures of another class and run extract-features again"
+        )
+    warnings = [f"left out, since {reason}: {count:,} files" for reason, count in left_out.items()]
+    if without := sorted({row.label for row in rows.values()} - set(classes)):
+        warnings.append(f"left out, since no training picture can be read: {', '.join(without)}")
+    # By key within a split, so that renamed files change nothing.
+    chosen = sorted(
+        (row for row in rows.values() if row.label in classes), key=lambda row: (SPLITS.index(row.split), row.key)
+    )
+    return Examples(tuple(chosen), classes, tuple(warnings))
+
+
+def conflicting_keys(rows: Iterable[Row]) -> set[Key]:
+    """Return the keys of bytes that lie under two labels."""
+    labels: dict[Key, str] = {}
+    return {row.key for row in rows if row.label and labels.setdefault(row.key, row.label) != row.label}
+
+
+def refusals_that_hold(store: FeatureStore) -> dict[Key, str]:
+    """Return key and reason of pictures that this policy and this decoder have refused before."""
+    holding = (images.POLICY, images.decoder_version())
+    return {each.key: each.reason for each in store.refusals() if (each.policy, each.decoder) == holding}

@@ -1,0 +1,64 @@
+"""A recipe's digest is stable and sensitive to every field."""
+
+from dataclasses import fields, replace
+
+import pytest
+from demijohn.cache import DamagedFile, NewerFormat, Recipe
+from hypothesis import given
+from hypothesis import strategies as st
+
+EXAMPLE = Recipe(
+    backbone="xception",
+    weights="ab" * 32,
+    input_size=(299, 299),
+    decoder="pillow",
+    colour="rgb8",
+    orientation="exif",
+    resize="squash-bilinear",
+    preprocessing="(rgb - 127.5) / 127.5",
+    layer="last",
+    pooling="avg",
+    precision="float32",
+    view=0,
+)
+CHANGED = {"input_size": (299, 300), "view": 1}
+texts = st.text(max_size=20)
+recipes = st.builds(
+    Recipe,
+    **{field.name: texts for field in fields(Recipe) if field.name not in CHANGED},  # type: ignore[arg-type]
+    input_size=st.tuples(st.integers(1, 999), st.integers(1, 999)),
+    view=st.integers(0, 99),
+)
+
+
+def test_the_digest_is_the_one_that_stores_out_there_are_named_by() -> None:
+    assert EXAMPLE.digest == "adbe865dc3c5b03c9fa919f987755aed9a7d038647b047db10172e18573e75cb"
+    assert EXAMPLE.folder == f"xception-{EXAMPLE.digest[:12]}"
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe)])
+def test_every_field_counts(name: str) -> None:
+    other = replace(EXAMPLE, **{name: CHANGED.get(name, "other")})  # type: ignore[arg-type]
+    assert other.digest != EXAMPLE.digest
+
+
+@given(recipes)
+def test_round_trip_whatever_the_order_of_the_fields(recipe: Recipe) -> None:
+    value = recipe.to_json()
+    backwards = dict(reversed(value.items()))
+    assert Recipe.from_json(backwards) == recipe
+    assert Recipe.from_json(backwards).digest == recipe.digest
+
+
+@given(recipes, recipes)
+def test_two_recipes_share_a_digest_only_if_they_are_equal(one: Recipe, other: Recipe) -> None:
+    assert (one.digest == other.digest) == (one == other)
+
+
+def test_a_newer_format_is_told_and_a_damaged_one_too() -> None:
+    value = EXAMPLE.to_json()
+    with pytest.raises(NewerFormat, match="install a newer demijohn"):
+        Recipe.from_json({**value, "format": 99, "unheard of": 1})
+    for damaged in ({**value, "extra": 1}, {k: v for k, v in value.items() if k != "layer"}, {**value, "format": None}):
+        with pytest.raises(DamagedFile, match="expected the fields"):
+            Recipe.from_json(damaged)

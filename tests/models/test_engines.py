@@ -1,0 +1,201 @@
+"""The frozen extractor: the network's own features, bit for bit the same whatever else is in the batch."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from demijohn.models import (
+    BACKBONES,
+    Backbone,
+    LocatedWeights,
+    ModelError,
+    Preprocessing,
+    TensorFlowEngine,
+    load_extractor,
+)
+from demijohn.models.backend import import_keras
+from demijohn.models.weights import digest_weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from support.standin import TINY
+
+BATCH = 4
+Pixels = NDArray[np.uint8]
+
+PREPROCESSINGS = {
+    "symmetric": Preprocessing((127.5,) * 3, (127.5,) * 3),
+    "caffe": Preprocessing((103.939, 116.779, 123.68), (1.0,) * 3, "bgr"),
+    "torch": Preprocessing((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "inside": Preprocessing((0.0,) * 3, (1.0,) * 3),
+}
+
+
+def draw_pixels(count: int, size: tuple[int, int] = TINY.input_size, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def preprocess(pixels: Pixels, preprocessing: Preprocessing) -> NDArray[np.float32]:
+    image = pixels.astype(np.float32)
+    if preprocessing.channels == "bgr":
+        image = image[..., ::-1]
+    return (image - np.float32(preprocessing.mean)) / np.float32(preprocessing.scale)
+
+
+@pytest.fixture(scope="module")
+def engine(lively: Any) -> TensorFlowEngine:
+    return TensorFlowEngine(TINY, lively, batch_size=BATCH)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pixels:
+    pixels = draw_pixels(6)
+    pixels[0], pixels[1] = 0, 255
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def alone(engine: TensorFlowEngine, pool: Pixels) -> NDArray[np.float32]:
+    """Return the features of each picture of the pool, extracted by itself."""
+    return np.concatenate([engine.extract(pool[index : index + 1]) for index in range(len(pool))])
+
+
+# The numbers.
+
+
+@pytest.mark.parametrize("kind", PREPROCESSINGS)
+def test_features_are_those_of_the_network_in_inference(lively: Any, pool: Pixels, kind: str) -> None:
+    backbone = replace(TINY, preprocessing=PREPROCESSINGS[kind])
+    features = TensorFlowEngine(backbone, lively, batch_size=len(pool)).extract(pool)
+    inputs = preprocess(pool, backbone.preprocessing)
+    expected = np.asarray(lively(inputs, training=False))
+    assert features.dtype == np.float32
+    assert features.shape == (len(pool), TINY.width)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_training_mode_would_give_other_numbers(lively: Any, engine: TensorFlowEngine, pool: Pixels) -> None:
+    spare = import_keras().models.clone_model(lively)
+    spare.set_weights(lively.get_weights())
+    trained = np.asarray(spare(preprocess(pool[:BATCH], TINY.preprocessing), training=True))
+    assert np.abs(engine.extract(pool[:BATCH]) - trained).max() > 0.1
+
+
+def test_the_order_of_channels_is_honoured(lively: Any, pool: Pixels) -> None:
+    def extract(channels: str, pixels: Pixels) -> NDArray[np.float32]:
+        preprocessing = Preprocessing((100.0, 110.0, 120.0), (50.0, 60.0, 70.0), channels)
+        return TensorFlowEngine(replace(TINY, preprocessing=preprocessing), lively, batch_size=6).extract(pixels)
+
+    swapped = np.ascontiguousarray(pool[..., ::-1])
+    assert extract("bgr", swapped).tobytes() == extract("rgb", pool).tobytes()
+    assert np.abs(extract("bgr", pool) - extract("rgb", pool)).max() > 0.01
+
+
+# The batch.
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=BATCH))
+@settings(deadline=None)
+def test_features_do_not_depend_on_the_batch(
+    engine: TensorFlowEngine, pool: Pixels, alone: NDArray[np.float32], chosen: list[int]
+) -> None:
+    features = engine.extract(pool[chosen])
+    assert features.shape == (len(chosen), TINY.width)
+    assert features.tobytes() == alone[chosen].tobytes()
+
+
+def test_two_passes_give_the_same_bytes(lively: Any, engine: TensorFlowEngine, pool: Pixels) -> None:
+    first = engine.extract(pool[:BATCH])
+    assert engine.extract(pool[:BATCH]).tobytes() == first.tobytes()
+    again = TensorFlowEngine(TINY, lively, batch_size=BATCH)
+    assert again.extract(pool[:BATCH]).tobytes() == first.tobytes(), "another engine of the same shape"
+
+
+def test_the_layout_in_memory_does_not_count(
+    engine: TensorFlowEngine, pool: Pixels, alone: NDArray[np.float32]
+) -> None:
+    assert engine.extract(np.asfortranarray(pool[:BATCH])).tobytes() == alone[:BATCH].tobytes()
+    assert engine.extract(pool[5:1:-1]).tobytes() == alone[5:1:-1].tobytes()
+
+
+def test_pictures_and_earlier_features_stay_as_they_are(engine: TensorFlowEngine, pool: Pixels) -> None:
+    before, first = pool.copy(), engine.extract(pool[:3])
+    kept = first.copy()
+    engine.extract(pool[3:])
+    assert (pool == before).all()
+    assert (first == kept).all(), "a later batch does not write over an earlier one's features"
+
+
+def test_real_features_do_not_depend_on_the_batch(lite0: Any) -> None:
+    backbone = BACKBONES["efficientnet-lite0"]
+    real = TensorFlowEngine(backbone, lite0, batch_size=BATCH)
+    pixels = draw_pixels(BATCH, backbone.input_size)
+    features = real.extract(pixels)
+    assert features.shape == (BATCH, 1280)
+    assert len(np.unique(features.round(3), axis=0)) == BATCH, "pictures differ"
+    assert real.extract(pixels[::-1])[::-1].tobytes() == features.tobytes()
+    for index in range(BATCH):
+        assert real.extract(pixels[index : index + 1]).tobytes() == features[index : index + 1].tobytes()
+    expected = np.asarray(lite0(preprocess(pixels, backbone.preprocessing), training=False))
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
+def test_no_backbone_depends_on_the_batch(guard: None, backbone: Backbone) -> None:
+    network, _ = load_extractor(backbone, LocatedWeights(None, 0))
+    tried = TensorFlowEngine(backbone, network, batch_size=BATCH)
+    pixels = draw_pixels(BATCH, backbone.input_size)
+    features = tried.extract(pixels)
+    assert features.shape == (BATCH, backbone.width)
+    assert tried.extract(pixels[::-1])[::-1].tobytes() == features.tobytes()
+    for index in range(BATCH):
+        assert tried.extract(pixels[index : index + 1]).tobytes() == features[index : index + 1].tobytes()
+    expected = np.asarray(network(preprocess(pixels, backbone.preprocessing), training=False))
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+# What stays, and what is refused.
+
+
+def test_the_network_is_not_changed(lively: Any, pool: Pixels) -> None:
+    before = digest_weights(lively)
+    flags = [layer.trainable for layer in lively.layers]
+    TensorFlowEngine(TINY, lively, batch_size=2).extract(pool[:2])
+    assert digest_weights(lively) == before
+    assert [layer.trainable for layer in lively.layers] == flags
+
+
+def test_the_engine_keeps_the_weights_that_it_was_made_with(pool: Pixels) -> None:
+    network, _ = load_extractor(TINY, LocatedWeights(None, 1))
+    frozen = TensorFlowEngine(TINY, network, batch_size=2)
+    before = frozen.extract(pool[2:4])
+    network.set_weights([weight * 2 for weight in network.get_weights()])
+    assert frozen.extract(pool[2:4]).tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_an_error(pool: Pixels, poison: float) -> None:
+    network, _ = load_extractor(TINY, LocatedWeights(None, 1))
+    network.get_layer("conv").bias.assign(np.where(np.arange(TINY.width) == 3, poison, 0))
+    with pytest.raises(ModelError, match="tiny gave a feature that is not finite: check its weights"):
+        TensorFlowEngine(TINY, network, batch_size=2).extract(pool[:1])
+
+
+def test_what_only_the_padding_would_give_is_no_error(pool: Pixels) -> None:
+    keras = import_keras()
+    image = keras.Input((16, 16, 3))
+    # Black, which the padding is, has an infinite logarithm.
+    x = keras.layers.GlobalAveragePooling2D()(
+        keras.ops.log(keras.ops.max(image, axis=(1, 2, 3), keepdims=True) + image * 0)
+    )
+    backbone = replace(TINY, preprocessing=PREPROCESSINGS["inside"], width=3)
+    features = TensorFlowEngine(backbone, keras.Model(image, x), batch_size=BATCH).extract(pool[2:3])
+    assert np.isfinite(features).all()
+
+
+def test_it_says_what_it_is(engine: TensorFlowEngine) -> None:
+    assert engine.name == "tensorflow"
+    assert engine.batch_size == BATCH
+    assert engine.device

@@ -1,0 +1,443 @@
+"""Weights: located without Keras, loaded or refused in one line, and named by what their arrays hold."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from demijohn.models import (
+    BACKBONES,
+    Backbone,
+    BadWeights,
+    LocatedWeights,
+    MissingWeights,
+    ModelError,
+    Preprocessing,
+    TensorFlowEngine,
+    load_classifier,
+    load_extractor,
+    locate_weights,
+)
+from demijohn.models.backbones import WeightsFile
+from demijohn.models.backend import import_keras, keras_version
+from demijohn.models.heads import HEADS
+from demijohn.models.weights import digest_weights
+from demijohn.pipeline.images import decode_image
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from support.standin import TINY
+
+PUBLISHED = replace(
+    TINY, weights=WeightsFile("tiny.weights.h5", "https://127.0.0.1:9/tiny.weights.h5", "0" * 32), weights_top=None
+)
+"""The stand-in, as if Keras published weights for it."""
+
+
+@pytest.fixture(scope="module")
+def saved(lively: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return weights of the stand-in, in Keras' current format."""
+    file = tmp_path_factory.mktemp("weights") / "tiny.weights.h5"
+    lively.save_weights(file)
+    return file
+
+
+def load(file: Path) -> tuple[Any, str]:
+    return load_extractor(TINY, locate_weights(TINY, str(file)))
+
+
+# Locating.
+
+
+@pytest.mark.parametrize(
+    ("request_", "seed"),
+    [("random", 0), ("random:0", 0), ("random:7", 7), ("random:007", 7), ("random:123456", 123456)],
+)
+def test_random_weights_are_named_by_seed_and_version(request_: str, seed: int) -> None:
+    located = locate_weights(TINY, request_)
+    assert located == LocatedWeights(None, seed)
+    assert located.identity == f"random:{seed}:keras-{keras_version()}"
+
+
+@pytest.mark.parametrize(
+    "request_", ["random:x", "random:-1", "random:1.5", "Random", "image-net", "no/such.h5", "", "."]
+)
+def test_what_is_no_file_is_missing(request_: str) -> None:
+    with pytest.raises(MissingWeights) as caught:
+        locate_weights(TINY, request_)
+    message = str(caught.value)
+    assert request_ in message
+    assert all(word in message for word in ("`imagenet`", "`random`", "`random:SEED`", "path of a file"))
+    assert "\n" not in message
+    assert isinstance(caught.value, LookupError)
+
+
+def test_a_file_is_located_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "x.h5"
+    file.write_bytes(b"not weights at all")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for request_ in (str(file), "~/x.h5"):
+        located = locate_weights(TINY, request_)
+        assert located == LocatedWeights(file, None)
+        assert located.identity is None, "only its digest names a file"
+
+
+@pytest.mark.parametrize("top", [False, True])
+def test_installed_weights_are_located(lite0_file: Path, top: bool) -> None:
+    assert locate_weights(BACKBONES["efficientnet-lite0"], top=top) == LocatedWeights(lite0_file, None)
+
+
+def test_weights_in_the_folder_of_keras_are_found_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, lively: Any
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert locate_weights(PUBLISHED) == LocatedWeights(None, None)
+    file = tmp_path / "models" / "tiny.weights.h5"
+    file.parent.mkdir()
+    file.write_bytes(saved.read_bytes())
+    located = locate_weights(PUBLISHED)
+    assert located == LocatedWeights(file, None)
+    assert load_extractor(PUBLISHED, located)[1] == digest_weights(lively)
+
+
+# Downloading.
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every name unknown, whatever network there is."""
+
+    def refuse(*address: object, **_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.parametrize("load_it", [load_extractor, load_classifier])
+@pytest.mark.parametrize("name", [name for name, record in BACKBONES.items() if record.weights])
+def test_without_a_network_the_message_says_what_to_put_where(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    offline: None,
+    capfd: pytest.CaptureFixture[str],
+    load_it: Callable[[Backbone, LocatedWeights], Any],
+    name: str,
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    backbone = BACKBONES[name]
+    top = load_it is load_classifier
+    with pytest.raises(MissingWeights) as caught:
+        load_it(backbone, locate_weights(backbone, top=top))
+    message = str(caught.value)
+    published = backbone.weights_top if top else backbone.weights
+    assert published is not None
+    for part in (name, published.name, published.url, str(tmp_path / "models"), "--weights FILE", "efficientnet-lite0"):
+        assert part in message
+    assert message.count("\n") == 0
+    assert "Name or service not known" in message
+    assert message.count(published.url) == 1
+    assert capfd.readouterr().out == ""
+
+
+def test_a_refused_connection_is_no_crash_and_leaves_no_file(guard: None, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(MissingWeights, match="a test tried to reach"):
+        load_extractor(PUBLISHED, locate_weights(PUBLISHED))
+    assert capfd.readouterr().out == ""
+    assert not any((Path(os.environ["KERAS_HOME"]) / "models").glob("*"))
+
+
+def test_where_nothing_is_published_the_message_says_so() -> None:
+    with pytest.raises(MissingWeights, match="no weights of tiny are published: name a file with --weights FILE"):
+        load_classifier(TINY, locate_weights(TINY, top=True))
+
+
+# Random weights.
+
+
+def test_a_seed_decides_random_weights(guard: None) -> None:
+    def digest(seed: int) -> str:
+        network, identity = load_extractor(TINY, LocatedWeights(None, seed))
+        assert identity == f"random:{seed}:keras-{keras_version()}"
+        return digest_weights(network)
+
+    first = digest(7)
+    assert digest(8) != first
+    assert digest(0) != first
+    assert digest(7) == first
+
+
+def test_a_seed_gives_the_same_weights_in_another_process() -> None:
+    script = (
+        "from support.standin import TINY; from demijohn.models import *; from demijohn.models.weights import *;"
+        "print(digest_weights(load_extractor(TINY, LocatedWeights(None, 7))[0]))"
+    )
+    path = str(Path(__file__).parents[1])
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == [digest_weights(load_extractor(TINY, LocatedWeights(None, 7))[0])]
+
+
+# Files.
+
+
+def save_legacy(network: Any, file: Path) -> None:
+    """Write weights in the format of Keras 2, as the published files are."""
+    import_keras()
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(file, "w") as target:
+        legacy_h5_format.save_weights_to_hdf5_group(target, network)
+
+
+def test_saved_weights_load_and_keep_their_digest(saved: Path, lively: Any) -> None:
+    network, digest = load(saved)
+    assert digest == digest_weights(lively) == digest_weights(network)
+    for ours, theirs in zip(network.get_weights(), lively.get_weights(), strict=True):
+        assert (ours == theirs).all()
+
+
+def test_weights_of_keras_2_load_and_keep_their_digest(tmp_path: Path, lively: Any) -> None:
+    save_legacy(lively, tmp_path / "tiny.h5")
+    assert load(tmp_path / "tiny.h5")[1] == digest_weights(lively)
+
+
+def test_the_digest_is_of_the_arrays_and_not_of_the_file(tmp_path: Path, saved: Path) -> None:
+    copy = tmp_path / "renamed.weights.h5"
+    copy.write_bytes(saved.read_bytes())
+    with h5py.File(copy, "a") as file:
+        file.attrs["note"] = "other bytes"
+    assert hashlib.sha256(copy.read_bytes()).digest() != hashlib.sha256(saved.read_bytes()).digest()
+    assert load(copy)[1] == load(saved)[1]
+
+
+def test_another_number_is_another_digest(tmp_path: Path, saved: Path) -> None:
+    network, digest = load(saved)
+    bias = network.get_layer("conv").bias
+    bias.assign(np.nextafter(np.asarray(bias), np.inf))
+    network.save_weights(tmp_path / "x.weights.h5")
+    assert load(tmp_path / "x.weights.h5")[1] != digest
+
+
+def write_nothing(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def write_garbage(file: Path) -> None:
+    file.write_bytes(np.random.default_rng(0).bytes(4096))
+
+
+def write_text(file: Path) -> None:
+    file.write_text("<!DOCTYPE html>\n<html>404: not found</html>\n")
+
+
+def write_empty_hdf5(file: Path) -> None:
+    h5py.File(file, "w").close()
+
+
+def write_odd_hdf5(file: Path) -> None:
+    with h5py.File(file, "w") as target:
+        target.attrs["layer_names"] = 3
+        target["layers"] = 3
+
+
+def write_empty_zip(file: Path) -> None:
+    zipfile.ZipFile(file, "w").close()
+
+
+def write_odd_zip(file: Path) -> None:
+    with zipfile.ZipFile(file, "w") as target:
+        target.writestr("config.json", json.dumps({}))
+
+
+BAD = [
+    *((write, suffix) for write in (write_nothing, write_garbage, write_text) for suffix in (".h5", ".weights.h5")),
+    *((write, suffix) for write in (write_empty_hdf5, write_odd_hdf5) for suffix in (".h5", ".weights.h5", ".hdf5")),
+    *((write_garbage, suffix) for suffix in (".pth", ".npz", ".ckpt", ".safetensors", ".weights.json", ".H5", "")),
+    (write_odd_zip, ".keras"),
+    (write_empty_zip, ".h5"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
+@pytest.mark.parametrize(("write", "suffix"), BAD)
+def test_a_file_without_weights_is_refused_in_one_line(
+    guard: None, tmp_path: Path, write: Callable[[Path], None], suffix: str
+) -> None:
+    file = tmp_path / f"x{suffix}"
+    write(file)
+    with pytest.raises(BadWeights) as caught:
+        load(file)
+    message = str(caught.value)
+    assert message.startswith(f"{file} does not hold the weights of tiny: ")
+    assert not message.endswith(": ")
+    assert "\n" not in message
+    assert isinstance(caught.value, ValueError)
+
+
+def test_cut_weights_are_refused(tmp_path: Path, saved: Path, lively: Any) -> None:
+    save_legacy(lively, tmp_path / "whole.h5")
+    for whole, name in ((saved, "x.weights.h5"), (tmp_path / "whole.h5", "x.h5")):
+        content = whole.read_bytes()
+        for share in (0.1, 0.5, 0.9):
+            (tmp_path / name).write_bytes(content[: int(len(content) * share)])
+            with pytest.raises(BadWeights):
+                load(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("kernel", [5, None])
+def test_weights_of_another_network_are_refused(guard: None, tmp_path: Path, legacy: bool, kernel: int | None) -> None:
+    keras = import_keras()
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, kernel, name="conv")(image) if kernel else keras.layers.Flatten()(image)
+    network = keras.Model(image, keras.layers.Dense(4)(x))
+    file = tmp_path / ("x.h5" if legacy else "x.weights.h5")
+    if legacy:
+        save_legacy(network, file)
+    else:
+        network.save_weights(file)
+    with pytest.raises(BadWeights) as caught:
+        load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_torch_is_no_file_for_a_network_of_keras(lite0_file: Path, guard: None) -> None:
+    with pytest.raises(BadWeights, match="does not hold the weights of tiny"):
+        load(lite0_file)
+
+
+def test_weights_of_keras_are_no_file_for_lite0(saved: Path) -> None:
+    backbone = BACKBONES["efficientnet-lite0"]
+    with pytest.raises(BadWeights):
+        load_extractor(backbone, locate_weights(backbone, str(saved)))
+
+
+def test_a_network_of_another_width_is_refused(guard: None) -> None:
+    with pytest.raises(ModelError, match=r"gives \(None, 8\), expected \(None, 9\)"):
+        load_extractor(replace(TINY, width=9), LocatedWeights(None, 0))
+
+
+def test_the_installed_weights_have_a_digest(lite0_file: Path, lite0: Any) -> None:
+    backbone = BACKBONES["efficientnet-lite0"]
+    network, digest = load_extractor(backbone, locate_weights(backbone))
+    assert digest == digest_weights(lite0) == digest_weights(network)
+    assert len(bytes.fromhex(digest)) == 32
+
+
+# The digest.
+
+
+def model_of(*weights: NDArray[Any]) -> Any:
+    return SimpleNamespace(weights=weights)
+
+
+plain = arrays.arrays(
+    st.sampled_from([np.float32, np.float16, np.int32]),
+    arrays.array_shapes(min_dims=0, max_dims=3, max_side=3),
+    elements=st.integers(-9, 9),
+)
+
+
+@given(st.lists(plain, max_size=4), st.lists(plain, max_size=4))
+def test_digests_are_equal_where_the_arrays_are(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> None:
+    def facts(weights: list[NDArray[Any]]) -> list[tuple[Any, ...]]:
+        # An array without axes counts as one with a single element.
+        return [(each.shape or (1,), each.dtype, each.tobytes()) for each in weights]
+
+    assert (digest_weights(model_of(*first)) == digest_weights(model_of(*second))) == (facts(first) == facts(second))
+
+
+@given(plain)
+def test_the_layout_in_memory_does_not_count(array: NDArray[Any]) -> None:
+    assert digest_weights(model_of(np.asfortranarray(array))) == digest_weights(model_of(array))
+
+
+def test_where_one_array_ends_counts() -> None:
+    numbers = np.arange(4, dtype=np.float32)
+    splits = [
+        (numbers,),
+        (numbers[:1], numbers[1:]),
+        (numbers[:2], numbers[2:]),
+        (numbers[::-1],),
+        (numbers.reshape(2, 2),),
+    ]
+    assert len({digest_weights(model_of(*split)) for split in splits}) == len(splits)
+
+
+def test_names_do_not_count(guard: None) -> None:
+    keras = import_keras()
+
+    def network(name: str) -> Any:
+        layer = keras.layers.Dense(2, kernel_initializer="ones", name=name)
+        return keras.Sequential([keras.Input((3,)), layer], name=f"model_{name}")
+
+    assert digest_weights(network("one")) == digest_weights(network("other"))
+
+
+# Real weights of a network that the registry does not know.
+
+
+def build_mobilenet(*, top: bool) -> Any:
+    keras = import_keras()
+    return keras.applications.MobileNet(
+        alpha=0.25, weights=None, include_top=top, pooling="avg", input_shape=(224, 224, 3)
+    )
+
+
+MOBILENET = Backbone(
+    name="mobilenet-0.25",
+    build=build_mobilenet,
+    load=TINY.load,
+    input_size=(224, 224),
+    width=256,
+    preprocessing=Preprocessing((127.5,) * 3, (127.5,) * 3),
+    resize="squash-bilinear",
+    weights=None,
+    weights_top=None,
+    megabytes=2,
+    parameters=0.5,
+    depth=None,
+    top1=None,
+    top5=None,
+    source="https://keras.io/api/applications/mobilenet",
+)
+
+
+@pytest.mark.slow
+def test_real_weights_of_keras_tell_cats_from_dogs(real_weights: Path, real_data: Path) -> None:
+    network, digest = load_extractor(
+        MOBILENET, locate_weights(MOBILENET, str(real_weights / "mobilenet_2_5_224_tf_no_top.h5"))
+    )
+    assert digest == digest_weights(network)
+    engine = TensorFlowEngine(MOBILENET, network, batch_size=50)
+
+    def extract(split: str, per_class: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        rows, labels = [], []
+        for label in ("cats", "dogs"):
+            files = sorted((real_data / "cats-dogs" / split / label).iterdir())[:per_class]
+            pixels = np.stack([decode_image(file.read_bytes(), (224, 224), MOBILENET.resize) for file in files])
+            rows += [engine.extract(pixels[start : start + 50]) for start in range(0, per_class, 50)]
+            labels += [label] * per_class
+        return np.concatenate(rows), np.array(labels)
+
+    head = HEADS["logistic"].make({"c": 0.01}, seed=0).fit(*extract("train", 100))
+    features, labels = extract("validation", 50)
+    assert (head.predict(features) == labels).mean() > 0.9

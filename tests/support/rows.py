@@ -1,0 +1,40 @@
+"""Keys and rows made from numbers, and a recipe for them; for tests of the store."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from demijohn.cache import FeatureSet, FeatureStore, Key, Recipe
+from numpy.typing import NDArray
+
+WIDTH = 5
+
+
+def key(number: int) -> Key:
+    """Return a key; every seventh one ends in zero bytes."""
+    digest = hashlib.sha256(str(number).encode()).digest()
+    return digest[:30] + b"\0\0" if number % 7 == 0 else digest
+
+
+def row(number: int) -> NDArray[np.float32]:
+    """Return the row that belongs to the key of a number."""
+    return np.random.default_rng(number).standard_normal(WIDTH).astype(np.float32)
+
+
+def rows(numbers: Iterable[int]) -> tuple[list[Key], NDArray[np.float32]]:
+    """Return keys and rows of some numbers."""
+    chosen = list(numbers)
+    return [key(number) for number in chosen], np.array([row(number) for number in chosen]).reshape(-1, WIDTH)
+
+
+def recipe(backbone: str = "xception") -> Recipe:
+    """Return a recipe that differs by its backbone."""
+    return Recipe(backbone, "w", (9, 9), "d", "c", "o", "r", "p", "last", "avg", "float32", 0)
+
+
+def feature_set(folder: Path) -> FeatureSet:
+    """Return the feature set of `recipe()` in a store."""
+    features = FeatureStore(folder).feature_set(recipe())
+    features.begin({"batch_size": 32})
+    return features
