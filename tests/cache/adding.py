@@ -1,45 +1,36 @@
-"""Add rows to a feature set in a process of its own: `python adding.py FOLDER COMMAND ...`.
+"""Add rows to a feature set in a process of its own: `python adding.py STORE COMMAND ...`.
 
-    add FIRST STOP BATCH   rows of the keys FIRST to STOP, committed BATCH at a time, then merged
-    endlessly              the same without an end, in sessions that merge; to be killed
-    full                   rows on a disk that has no room for them, then with room again
+    add FIRST STOP    the rows of the numbers FIRST to STOP, three at a time, then merged
+    endlessly FIRST   the rows from FIRST on, session after session; to be killed
+    full              rows on a disk that has no room for them, then with room again
 
-Key and row number N are `key(N)` and `row(key(N))`.
+Says `ready` when it could begin and begins with a line on stdin. Every commit is told on stdout.
 """
 
-import hashlib
 import itertools
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
-from demijohn.cache import FeatureSet, Key, StoreNotWritable
-from numpy.typing import NDArray
+from demijohn.cache import FeatureSet, StoreNotWritable
+from support.rows import feature_set, rows
 
 
-def key(number: int) -> Key:
-    """Return a key."""
-    return hashlib.sha256(str(number).encode()).digest()
-
-
-def row(of: Key) -> NDArray[np.float32]:
-    """Return the row of a key, (64,) float32."""
-    return np.frombuffer(hashlib.shake_256(of).digest(64), np.uint8).astype(np.float32)
-
-
-def add(features: FeatureSet, first: int, stop: int, batch: int) -> None:
+def add(features: FeatureSet, first: int, stop: int) -> None:
     """Add rows in one session."""
     with features.writer() as writer:
-        for start in range(first, stop, batch):
-            keys = [key(number) for number in range(start, min(start + batch, stop))]
-            writer.add(keys, np.stack([row(each) for each in keys]))
+        for start in range(first, stop, 3):
+            writer.add(*rows(range(start, min(start + 3, stop))))
             writer.commit()
+            print(min(start + 3, stop), flush=True)
 
 
-def add_endlessly(features: FeatureSet) -> None:
+def add_endlessly(features: FeatureSet, first: int) -> None:
     """Add rows in session after session."""
-    for session in itertools.count():
-        add(features, 40 * session, 40 * (session + 1), 8)
+    for start in itertools.count(first, 12):
+        add(features, start, start + 12)
 
 
 def fill_the_disk(features: FeatureSet) -> None:
@@ -49,41 +40,33 @@ def fill_the_disk(features: FeatureSet) -> None:
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    keys = [key(number) for number in range(200)]
-    rows = np.stack([row(each) for each in keys])
-    features.commit(keys[:100], rows[:100])
+    old, new = rows(range(200)), rows(range(200, 400))
+    features.commit(*old)
     size = next((features.folder / "parts").iterdir()).stat().st_size
-    refused = 0
-    # Before the file's first byte, in its head, in its rows, in what is written last.
-    for limit in (0, 1, 96, 1000, 2048, 4096, 5000, size // 2, size - 5000, size - 100, size - 1):
+    # Before the first byte, in the head of the file, in its rows, and in what comes last.
+    for limit in (0, 1, 96, 1000, 2048, 4096, size // 2, size - 3000, size - 100, size - 1):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
-            features.commit(keys[100:], rows[100:])
+            with features.writer() as writer:
+                writer.add(*new)
         except StoreNotWritable as error:
-            refused += "free some space" in str(error).lower()
-        present = features.keys()
-        assert present == set(keys[:100])
-    assert (features.read(keys[:100]) == rows[:100]).all()
+            print(error, flush=True)
+        assert features.keys() == set(old[0])
+        assert (features.read(old[0]) == old[1]).all()
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    features.commit(keys[100:], rows[100:])
-    features.merge([])
-    assert (features.read(keys) == rows).all()
-    print("refused", refused)
+    with features.writer() as writer:
+        writer.add(*new)
+    assert (features.read([*old[0], *new[0]]) == np.concatenate([old[1], new[1]])).all()
 
 
 def main() -> None:
-    """Do what the command line says, once a line has been read from stdin."""
-    features = FeatureSet.load(Path(sys.argv[1]))
+    """Do what the command line says."""
+    folder, command, *numbers = sys.argv[1:]
+    features = feature_set(Path(folder))
     print("ready", flush=True)
     sys.stdin.readline()
-    command, *numbers = sys.argv[2:]
-    if command == "add":
-        first, stop, batch = map(int, numbers)
-        add(features, first, stop, batch)
-    elif command == "endlessly":
-        add_endlessly(features)
-    elif command == "full":
-        fill_the_disk(features)
+    commands = {"add": add, "endlessly": add_endlessly, "full": fill_the_disk}
+    commands[command](features, *map(int, numbers))
 
 
 if __name__ == "__main__":

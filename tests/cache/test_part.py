@@ -1,5 +1,9 @@
 """A part is what was written, or an error that names it; never other numbers."""
 
+import hashlib
+import random
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -7,15 +11,28 @@ import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, NewerFormat
 from demijohn.cache.part import keys_from_array, keys_to_array, open_part, read_rows, write_part
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from support.rows import WIDTH, rows
+
+# Few different bytes, so that keys differ in any place and often end in zeros.
+keys_of_any_kind = st.one_of(
+    st.binary(min_size=32, max_size=32),
+    st.lists(st.sampled_from([0, 1, 127, 128, 255]), min_size=32, max_size=32).map(bytes),
+    st.binary(max_size=32).map(lambda start: start.ljust(32, b"\0")),
+)
 
 
 def write(folder: Path, count: int = 40) -> Path:
     keys, values = rows(range(count))
     order = np.argsort(keys_to_array(keys))
     return write_part(folder, keys_to_array(keys)[order], values[order], recipe="abc", supersedes=["b.h5", "a.h5"])
+
+
+def read_all(path: Path) -> NDArray[np.float32]:
+    part = open_part(path, "abc")
+    return np.concatenate([block for _, block in read_rows(part, np.arange(len(part.keys)))])
 
 
 @given(st.lists(st.binary(min_size=32, max_size=32)))
@@ -93,3 +110,128 @@ def test_another_recipe_and_a_newer_format(tmp_path: Path) -> None:
         file.attrs["format"] = 99
     with pytest.raises(NewerFormat, match="install a newer demijohn"):
         open_part(path, "abc")
+
+
+@given(st.lists(keys_of_any_kind, min_size=1, max_size=30))
+@settings(deadline=None)
+def test_arrays_of_keys_sort_and_compare_as_bytes_do(keys: list[bytes]) -> None:
+    array, ordered = keys_to_array(keys), sorted(set(keys))
+    assert keys_from_array(np.unique(array)) == ordered
+    assert np.searchsorted(keys_to_array(ordered), array).tolist() == [ordered.index(key) for key in keys]
+    assert (array == array[::-1]).tolist() == [one == other for one, other in zip(keys, keys[::-1], strict=True)]
+
+
+@given(st.lists(keys_of_any_kind, min_size=1, max_size=12, unique=True), st.integers(1, 5))
+@settings(deadline=None, max_examples=50)
+def test_keys_and_rows_of_any_kind_survive_the_disk(keys: list[bytes], width: int) -> None:
+    values = np.arange(len(keys) * width, dtype=np.float32).reshape(-1, width)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_part(Path(folder), keys_to_array(sorted(keys)), values, recipe="abc")
+        part = open_part(path, "abc")
+        assert keys_from_array(part.keys) == sorted(keys)
+        assert part.width == width
+        assert (read_all(path) == values).all()
+        with h5py.File(path) as file:
+            assert [each.tobytes() for each in file["keys"][:]] == sorted(keys)
+
+
+@given(st.lists(st.integers(0, 39)), st.integers(1, 400), st.integers(1, 400))
+@settings(deadline=None, max_examples=50)
+def test_any_rows_come_in_blocks_that_are_theirs(chosen: list[int], block_bytes: int, chunk_bytes: int) -> None:
+    wanted = np.array(sorted(chosen), dtype=np.intp)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("demijohn.cache.part.BLOCK_BYTES", block_bytes)
+        patch.setattr("demijohn.cache.part.CHUNK_BYTES", chunk_bytes)
+        part = open_part(write(Path(folder)), "abc")
+        with h5py.File(part.path) as file:
+            values = file["features"][:]
+        seen: list[int] = []
+        for which, block in read_rows(part, wanted):
+            assert np.ptp(wanted[which]) * 4 * WIDTH <= block_bytes
+            assert (block == values[wanted[which]]).all()
+            seen.extend(range(which.start, which.stop))
+    assert seen == list(range(len(wanted)))
+
+
+def test_the_content_can_be_checked_without_demijohn(tmp_path: Path) -> None:
+    with h5py.File(write(tmp_path)) as file:
+        content = hashlib.sha256(file["keys"][:].tobytes() + file["features"][:].tobytes()).hexdigest()
+        assert file.attrs["content"] == content
+        assert file.attrs["format"] == 1
+        assert file.attrs["recipe"] == "abc"
+        assert file["supersedes"][:].tolist() == [b"a.h5", b"b.h5"]
+        assert file["keys"].fletcher32
+
+
+def test_no_bit_of_the_keys_can_flip_unseen(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    content, draw = path.read_bytes(), random.Random(0)
+    with h5py.File(path) as file:
+        chunk = file["keys"].id.get_chunk_info(0)
+    for _ in range(40):
+        at = chunk.byte_offset + draw.randrange(chunk.size)
+        path.write_bytes(content[:at] + bytes([content[at] ^ (1 << draw.randrange(8))]) + content[at + 1 :])
+        with pytest.raises(DamagedFile, match=path.name):
+            open_part(path, "abc")
+
+
+def test_damage_in_one_block_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demijohn.cache.part.CHUNK_BYTES", 4 * WIDTH * 16)
+    path = write(tmp_path)
+    with h5py.File(path) as file:
+        values, chunk = file["features"][:], file["features"].id.get_chunk_info(2)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset] ^= 1
+    path.write_bytes(content)
+    part = open_part(path, "abc")
+    ((_, block),) = read_rows(part, np.arange(32))
+    assert (block == values[:32]).all()
+    with pytest.raises(DamagedFile, match=path.name):
+        list(read_rows(part, np.arange(33)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.touch(),
+        lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(4096)),
+        lambda path: path.mkdir(),
+    ],
+    ids=["empty", "signature only", "folder"],
+)
+def test_what_only_has_the_name_of_a_part(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "x.h5")
+    with pytest.raises(DamagedFile, match=r"x\.h5 is damaged: .*move it away"):
+        open_part(tmp_path / "x.h5", "abc")
+
+
+@pytest.mark.parametrize("name", ["features", "keys", "supersedes", "@format", "@recipe", "@rows"])
+def test_a_part_that_lacks_something_is_damaged(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path)
+    with h5py.File(path, "a") as file:
+        if name.startswith("@"):
+            del file.attrs[name[1:]]
+        else:
+            del file[name]
+    with pytest.raises(DamagedFile, match=path.name):
+        open_part(path, "abc")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("keys", (39, 32)), ("keys", (40, 31)), ("features", (41, WIDTH)), ("features", (40,))]
+)
+def test_keys_and_rows_that_do_not_fit_each_other_are_damage(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+    path = write(tmp_path)
+    with h5py.File(path, "a") as file:
+        kind = file[name].dtype
+        del file[name]
+        file[name] = np.zeros(shape, dtype=kind)
+    with pytest.raises(DamagedFile, match=path.name):
+        open_part(path, "abc")
+
+
+def test_a_part_that_goes_between_opening_and_reading(tmp_path: Path) -> None:
+    part = open_part(write(tmp_path), "abc")
+    part.path.unlink()
+    with pytest.raises(FileNotFoundError):
+        list(read_rows(part, np.arange(3)))

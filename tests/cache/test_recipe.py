@@ -1,6 +1,7 @@
 """A recipe's digest is stable and sensitive to every field."""
 
-from dataclasses import fields, replace
+import json
+from dataclasses import astuple, fields, replace
 
 import pytest
 from demijohn.cache import DamagedFile, NewerFormat, Recipe
@@ -62,3 +63,22 @@ def test_a_newer_format_is_told_and_a_damaged_one_too() -> None:
     for damaged in ({**value, "extra": 1}, {k: v for k, v in value.items() if k != "layer"}, {**value, "format": None}):
         with pytest.raises(DamagedFile, match="expected the fields"):
             Recipe.from_json(damaged)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe)])
+def test_a_missing_field_is_named_with_the_file(name: str) -> None:
+    value = {key: each for key, each in EXAMPLE.to_json().items() if key != name}
+    with pytest.raises(DamagedFile, match=rf"a/recipe\.json is damaged.*{name}"):
+        Recipe.from_json(value, "a/recipe.json")
+
+
+@pytest.mark.parametrize("change", [{"format": 0}, {"format": "1"}, {"format": 2.5}, {"invented": None}])
+def test_an_unknown_field_or_format_is_damage(change: dict[str, object]) -> None:
+    with pytest.raises(DamagedFile, match="is damaged"):
+        Recipe.from_json({**EXAMPLE.to_json(), **change})
+
+
+def test_the_way_through_a_file_keeps_every_type() -> None:
+    again = Recipe.from_json(json.loads(json.dumps(EXAMPLE.to_json())))
+    assert again == EXAMPLE
+    assert [type(value) for value in astuple(again)] == [type(value) for value in astuple(EXAMPLE)]
