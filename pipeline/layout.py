@@ -116,8 +116,8 @@ def _split_folders(paths: list[PurePosixPath]) -> tuple[dict[str, Split], list[s
         return {}, []
     if len(named) < len(tops) or flat:
         others = [top for top in tops if top not in named]
-        reason = f"beside them there is {', '.join(others)}" if others else f"{', '.join(flat)} holds no class folders"
-        return {}, [f"taken as classes, not as splits, because {reason}: {', '.join(named)}"]
+        why = f"beside them there is {', '.join(others)}" if others else f"pictures lie directly in {', '.join(flat)}"
+        return {}, [f"taken as classes, not as splits, because {why}: {', '.join(named)}"]
     found = {top: _SPLIT_NAMES[top.lower()] for top in tops}
     if "train" not in found.values():
         raise InvalidRequest(
