@@ -1,20 +1,23 @@
 """Full disks, kills and several processes at once, all of them real: nothing that was committed is lost or wrong."""
 
+import errno
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-
-from demijohn.cache import FeatureSet
+from demijohn.cache import FeatureSet, StoreNotWritable
 from demijohn.cache import features as module
 from support.rows import WIDTH, feature_set, key, row, rows
+
+Adding = Callable[..., subprocess.Popen[str]]
 
 
 def begin(process: subprocess.Popen[str]) -> None:
@@ -33,7 +36,8 @@ def wait_until_ready(process: subprocess.Popen[str]) -> None:
 def check(features: FeatureSet, at_least: int, at_most: int) -> set[int]:
     """Check every row that is there, and that the numbers below `at_least` are; return the numbers."""
     names = {key(number): number for number in range(at_most)}
-    numbers = sorted(names[each] for each in features.keys())
+    present = features.keys()
+    numbers = sorted(names[each] for each in present)
     assert numbers[:at_least] == list(range(at_least))
     assert features.read([key(number) for number in numbers]).tobytes() == rows(numbers)[1].tobytes()
     return set(numbers)
@@ -114,6 +118,44 @@ def test_a_reader_beside_writers_sees_rows_come_and_never_go(tmp_path: Path, add
         seen = now
 
 
+def test_a_writer_goes_on_after_a_full_disk_with_all_that_was_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "injected")
+
+    features = feature_set(tmp_path)
+    features.commit(*rows([9]))
+    writer = features.writer()
+    writer.add(*rows([1]))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreNotWritable, match="free some space"):
+            writer.commit()
+        assert features.keys() == {key(9)}
+    writer.add(*rows([2]))
+    writer.__exit__(None, None, None)
+    check_visible(features, {1, 2, 9})
+
+
+def test_a_full_disk_ends_a_session_with_that_error_and_keeps_what_was_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "injected")
+
+    def work(patch: pytest.MonkeyPatch) -> None:
+        with feature_set(tmp_path).writer() as writer:
+            writer.add(*rows([1]))
+            writer.commit()
+            patch.setattr(os, "fsync", full)
+            writer.add(*rows([2]))
+
+    with monkeypatch.context() as patch, pytest.raises(StoreNotWritable, match="stored before is intact"):
+        work(patch)
+    assert feature_set(tmp_path).keys() == {key(1)}
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 
@@ -139,6 +181,7 @@ def test_stopped_before_any_step_on_disk_nothing_is_lost(
 
         monkeypatch.setattr(owner, name, step)
 
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
     counted(os, "fsync")
     counted(os, "replace")
     while not ended:
@@ -152,18 +195,18 @@ def test_stopped_before_any_step_on_disk_nothing_is_lost(
         steps = 0
         try:
             with features.writer() as writer:
-                for told in range(6, 18, 3):
+                for told in range(6, 15, 3):
                     writer.add(*rows(range(told, told + 3)))
                     writer.commit()
             ended = True
-            told = 18
+            told = 15
         except Killed:
             pass
         steps = -1000
-        check(feature_set(store), told, 18)
+        check(feature_set(store), told, 15)
         with features.writer() as writer:
-            writer.add(*rows(range(4, 18)))
-        assert check(feature_set(store), 18, 18) == set(range(18))
-        check_visible(features, set(range(18)))
-        assert not np.isnan(features.read([key(number) for number in range(18)])).any()
-    assert last > 20
+            writer.add(*rows(range(4, 15)))
+        assert check(feature_set(store), 15, 15) == set(range(15))
+        check_visible(features, set(range(15)))
+        assert not np.isnan(features.read([key(number) for number in range(15)])).any()
+    assert last > 12

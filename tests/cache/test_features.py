@@ -1,9 +1,7 @@
 """The feature set against a dictionary: whatever is committed, merged or killed, it says the same."""
 
-import multiprocessing
+import json
 import os
-import random
-import signal
 import subprocess
 import sys
 import time
@@ -12,9 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import FeatureSet, MissingFeatures, plan_extraction
+from demijohn.cache import DamagedFile, FeatureSet, MissingFeatures, plan_extraction
 from demijohn.cache import features as module
-from demijohn.cache.part import keys_to_array, write_part
+from demijohn.cache.part import keys_from_array, keys_to_array, write_part
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.rows import WIDTH, feature_set, key, recipe, row, rows
@@ -45,6 +43,8 @@ def test_against_a_dictionary(
     sessions: list[list[list[int]]],
     data: st.DataObject,
 ) -> None:
+    # Waiting for the disk would take most of the time, and no test can see it.
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
     monkeypatch.setattr(module, "COMMIT_ROWS", 4)
     monkeypatch.setattr(module, "MERGE_AT_ONCE", data.draw(st.sampled_from([2, 3, 64])))
     monkeypatch.setattr(module, "MAX_MAPPINGS", data.draw(st.sampled_from([1, 4, 1024])))
@@ -201,57 +201,6 @@ def test_the_first_provenance_counts(tmp_path: Path) -> None:
     assert FeatureSet.load(features.folder).recipe == recipe()
 
 
-def _write_some(folder: Path, numbers: list[int]) -> None:
-    features = feature_set(folder)
-    with features.writer() as writer:
-        for number in numbers:
-            writer.add(*rows([number]))
-            writer.commit()
-
-
-def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_write_some, args=(tmp_path, list(range(n, n + 40)))) for n in (0, 20, 40)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    assert visible(feature_set(tmp_path)) == expected(set(range(80)))
-
-
-def _write_for_ever(folder: Path) -> None:
-    features = feature_set(folder)
-    number = len(features.keys())
-    while True:
-        with features.writer() as writer:
-            for _ in range(5):
-                writer.add(*rows([number]))
-                writer.commit()
-                (folder / "committed").write_text(str(number))
-                number += 1
-
-
-@pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=pytest.mark.slow)])
-def test_killed_at_any_instant_every_committed_row_is_right(tmp_path: Path, rounds: int) -> None:
-    context, chance = multiprocessing.get_context("spawn"), random.Random(0)
-    feature_set(tmp_path)
-    for _ in range(rounds):
-        worker = context.Process(target=_write_for_ever, args=(tmp_path,))
-        worker.start()
-        begun = len(feature_set(tmp_path).keys())
-        while len(feature_set(tmp_path).keys()) < begun + 2 and worker.is_alive():
-            time.sleep(0.01)
-        time.sleep(chance.random() * 0.05)
-        os.kill(worker.pid or 0, signal.SIGKILL)
-        worker.join()
-        text = (tmp_path / "committed").read_text()
-        keys, values = rows(range(int(text) + 1 if text else begun))
-        assert feature_set(tmp_path).read(keys).tobytes() == values.tobytes()
-    add(feature_set(tmp_path), [10**6])
-    assert not list(feature_set(tmp_path).folder.glob("parts/*.partial"))
-
-
 @given(st.lists(st.integers(0, 20)), st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)))
 def test_a_plan_divides_what_is_wanted(wanted: list[int], present: set[int], refused: set[int]) -> None:
     plan = plan_extraction(map(key, wanted), map(key, present), map(key, refused))
@@ -270,3 +219,165 @@ def test_a_part_of_equal_keys_counts_once(tmp_path: Path) -> None:
     features.commit(keys, values)
     assert [len(part.keys) for part in features.parts()] == [2]
     assert len(keys_to_array(keys)) == 3
+
+
+def test_a_row_in_two_parts_counts_once(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    add(features, [1, 2, 3])
+    add(features, [3, 4])
+    assert len(features.parts()) == 2
+    assert features.keys() == {key(number) for number in (1, 2, 3, 4)}
+    assert visible(features) == expected({1, 2, 3, 4})
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
+def test_rows_added_before_any_error_are_kept(tmp_path: Path, kind: type[BaseException]) -> None:
+    def work() -> None:
+        with feature_set(tmp_path).writer() as writer:
+            writer.add(*rows([1, 2]))
+            raise kind
+
+    with pytest.raises(kind):
+        work()
+    assert feature_set(tmp_path).read([key(2)]).tobytes() == row(2).tobytes()
+    feature_set(tmp_path).refresh()
+    assert visible(feature_set(tmp_path)) == expected({1, 2})
+
+
+def test_a_refused_batch_takes_no_other_with_it(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    writer = features.writer()
+    writer.add(*rows([1]))
+    keys, values = rows([2, 3])
+    values[1, 0] = -np.inf
+    with pytest.raises(ValueError, match="finite"):
+        writer.add(keys, values)
+    with pytest.raises(ValueError, match="one row per key, found 2 keys and 1 rows"):
+        writer.add(keys, values[:1])
+    writer.add(*rows([4]))
+    writer.commit()
+    assert features.keys() == {key(1), key(4)}
+
+
+def test_superseded_parts_are_ignored_at_once_and_deleted_after_a_day(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    for number in range(3):
+        features.commit(*rows([number]))
+    old = {part.path.name for part in features.parts()}
+    features.merge(old)
+    (merged,) = features.parts()
+    assert merged.supersedes == old
+    for hours, left in ((23, old), (25, set())):
+        stamp = time.time() - hours * 3600
+        os.utime(merged.path, (stamp, stamp))
+        features.merge([])
+        assert {path.name for path in features.folder.glob("parts/*.h5")} == left | {merged.path.name}
+        assert visible(features) == expected({0, 1, 2})
+
+
+def test_what_is_merged_again_inherits_what_is_still_there(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    for numbers in ([0], [1], [2]):
+        features.commit(*rows(numbers))
+    first = {part.path.name for part in features.parts()}
+    features.merge(first)
+    features.commit(*rows([3]))
+    second = {part.path.name for part in features.parts()}
+    features.merge(second)
+    (merged,) = features.parts()
+    assert merged.supersedes == first | second
+    stamp = time.time() - 25 * 3600
+    os.utime(merged.path, (stamp, stamp))
+    features.merge([])
+    assert list(features.folder.glob("parts/*.h5")) == [merged.path]
+    assert visible(features) == expected({0, 1, 2, 3})
+
+
+def test_who_has_features_h5_open_reads_on_during_a_merge(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    add(features, range(4))
+    add(features, range(4, 8))
+    with h5py.File(features.path) as file:
+        features.merge(part.path.name for part in features.parts())
+        assert len(features.parts()) == 1
+        assert not np.isnan(file["features"][:]).any()
+        shown = zip(file["keys"], file["features"], strict=True)
+        assert {one.tobytes(): other.tobytes() for one, other in shown} == expected(set(range(8)))
+
+
+def test_parts_that_interleave_too_finely_are_merged_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_MAPPINGS", 8)
+    features = feature_set(tmp_path)
+    add(features, range(0, 8, 2))
+    add(features, range(100, 101))
+    assert len(features.parts()) == 2
+    add(features, range(1, 40, 2))
+    assert len(features.parts()) == 1
+    assert visible(features) == expected({*range(0, 8, 2), 100, *range(1, 40, 2)})
+
+
+def test_damage_is_told_with_its_file_and_mended_by_moving_it_away(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    add(features, range(4))
+    add(features, range(4, 8))
+    whole, hurt = features.parts()
+    with h5py.File(hurt.path) as file:
+        start = file["features"].id.get_chunk_info(0).byte_offset
+    content = bytearray(hurt.path.read_bytes())
+    content[start] ^= 1
+    hurt.path.write_bytes(content)
+    with pytest.raises(DamagedFile, match=hurt.path.name):
+        features.read(rows(range(8))[0])
+    unhurt = [number for number in range(8) if key(number) in set(keys_from_array(whole.keys))]
+    assert features.read(rows(unhurt)[0]).tobytes() == rows(unhurt)[1].tobytes()
+    hurt.path.rename(tmp_path / "away")
+    add(features, [number for number in range(8) if number not in unhurt])
+    assert visible(features) == expected(set(range(8)))
+
+
+@pytest.mark.parametrize("name", ["foreign.h5", "0.h5"])
+def test_a_foreign_file_among_the_parts_is_told(tmp_path: Path, name: str) -> None:
+    features = feature_set(tmp_path)
+    add(features, [1])
+    (features.folder / "parts" / name).write_text("not HDF5")
+    for question in (features.keys, features.parts, lambda: features.read([key(1)])):
+        with pytest.raises(DamagedFile, match=f"{name} is damaged"):
+            question()
+
+
+def test_two_sets_over_one_folder_add_in_turns(tmp_path: Path) -> None:
+    one, other = feature_set(tmp_path), feature_set(tmp_path)
+    with one.writer() as first, other.writer() as second:
+        for number in range(0, 12, 2):
+            first.add(*rows([number]))
+            second.add(*rows([number, number + 1]))
+            first.commit()
+            second.commit()
+    assert visible(one) == expected(set(range(12)))
+    assert one.keys() == other.keys()
+
+
+def test_asking_a_set_that_was_never_begun_creates_nothing(tmp_path: Path) -> None:
+    features = FeatureSet(tmp_path / "store" / "features" / "x", recipe())
+    assert (features.parts(), features.keys(), features.width, features.provenance) == ([], set(), 0, {})
+    assert features.read([]).shape == (0, 0)
+    features.merge([])
+    features.refresh()
+    assert not list(tmp_path.iterdir())
+
+
+def test_recipe_json_says_recipe_and_provenance_to_anybody(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    about = json.loads((features.folder / "recipe.json").read_text())
+    assert about == {"recipe": features.recipe.to_json(), "provenance": {"batch_size": 32}}
+    assert features.folder.name == features.recipe.folder
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"recipe": {}}', '{"recipe": {}, "provenance": 3}', '{"recipe": 3}'])
+def test_a_damaged_recipe_json_is_told(tmp_path: Path, text: str) -> None:
+    features = feature_set(tmp_path)
+    (features.folder / "recipe.json").write_text(text)
+    with pytest.raises(DamagedFile, match=r"recipe\.json is damaged"):
+        FeatureSet.load(features.folder)
+    with pytest.raises(DamagedFile, match=r"recipe\.json is damaged"):
+        features.begin({})

@@ -1,13 +1,20 @@
 """The index forgets what it must, and is bypassed where it cannot be used."""
 
+import errno
+import hashlib
 import os
 import sqlite3
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from demijohn.cache import FileIndex
 from demijohn.cache.index import hash_bytes, hash_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 @pytest.fixture
@@ -81,3 +88,109 @@ def test_the_arrays_of_a_weights_file_are_remembered_per_backbone(tmp_path: Path
     assert index.recall_weights(b"f" * 32, "xception keras-3") == "abc"
     assert index.recall_weights(b"f" * 32, "xception keras-4") is None
     assert index.recall_weights(b"g" * 32, "xception keras-3") is None
+
+
+def test_what_was_hashed_too_early_is_not_trusted_however_late_it_is_remembered(
+    tmp_path: Path, old_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = FileIndex(tmp_path / "images.sqlite")
+    os.utime(old_file)
+    hashed = hash_file(old_file)
+    later = time.time_ns() + 3600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    index.remember([hashed])
+    assert index.recall([old_file]) == {}
+
+
+@pytest.mark.parametrize(("after", "trusted"), [(2_000_000_000, False), (2_000_000_001, True), (0, False)])
+def test_the_limit_of_trust_is_two_seconds(tmp_path: Path, old_file: Path, after: int, trusted: bool) -> None:
+    index = FileIndex(tmp_path / "images.sqlite")
+    hashed = hash_file(old_file)
+    index.remember([replace(hashed, hashed_ns=hashed.mtime_ns + after)])
+    assert (old_file in index.recall([old_file])) == trusted
+
+
+def test_the_stamp_is_older_than_the_bytes(old_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = old_file.stat()
+
+    def digest(file: BinaryIO, kind: str) -> object:
+        content = file.read()
+        old_file.write_bytes(b"changed while it was read")
+        return hashlib.new(kind, content)
+
+    monkeypatch.setattr(hashlib, "file_digest", digest)
+    hashed = hash_file(old_file)
+    assert (hashed.size, hashed.mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert hashed.key == hash_bytes(b"picture")
+
+
+@given(st.binary(max_size=300_000))
+@settings(deadline=None, max_examples=20)
+def test_a_file_has_the_key_of_its_bytes(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(content)
+        assert hash_file(path).key == hash_bytes(content) == hashlib.sha256(content).digest()
+
+
+def test_a_file_is_the_same_by_any_path_to_it(tmp_path: Path, old_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = FileIndex(tmp_path / "images.sqlite")
+    monkeypatch.chdir(tmp_path)
+    index.remember([hash_file(Path(old_file.name))])
+    assert index.recall([old_file]) == {old_file: hash_bytes(b"picture")}
+    assert index.recall([Path(old_file.name)]) == {Path(old_file.name): hash_bytes(b"picture")}
+
+
+def test_the_last_memory_of_a_file_counts(tmp_path: Path, old_file: Path) -> None:
+    index = FileIndex(tmp_path / "images.sqlite")
+    index.remember([hash_file(old_file)])
+    old_file.write_bytes(b"another picture")
+    os.utime(old_file, (1, 1))
+    index.remember([hash_file(old_file)])
+    assert FileIndex(tmp_path / "images.sqlite").recall([old_file]) == {old_file: hash_bytes(b"another picture")}
+
+
+def test_a_torn_index_is_never_believed_and_works_again(tmp_path: Path, old_file: Path) -> None:
+    path = tmp_path / "images.sqlite"
+    index = FileIndex(path)
+    index.remember([hash_file(old_file)])
+    index.remember_weights(b"f" * 32, "xception", "abc")
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 509):
+        path.write_bytes(whole[:length])
+        assert index.recall([old_file]).get(old_file) in (None, hash_bytes(b"picture"))
+        index.remember([hash_file(old_file)])
+        assert index.recall([old_file]) == {old_file: hash_bytes(b"picture")}
+        assert index.recall_weights(b"f" * 32, "xception") in (None, "abc")
+
+
+def test_a_store_that_cannot_be_created_is_bypassed(tmp_path: Path, old_file: Path) -> None:
+    (tmp_path / "file").touch()
+    index = FileIndex(tmp_path / "file" / "images.sqlite")
+    index.remember([hash_file(old_file)])
+    index.remember_weights(b"f" * 32, "xception", "abc")
+    assert index.recall([old_file]) == {}
+    assert index.recall_weights(b"f" * 32, "xception") is None
+
+
+def test_a_damaged_index_that_may_not_be_removed_is_bypassed(
+    tmp_path: Path, old_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "images.sqlite"
+    path.write_bytes(b"no database at all" * 100)
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, "injected")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    FileIndex(path).remember([hash_file(old_file)])
+    assert FileIndex(path).recall([old_file]) == {}
+
+
+def test_nothing_to_remember_creates_nothing(tmp_path: Path, old_file: Path) -> None:
+    index = FileIndex(tmp_path / "store" / "images.sqlite")
+    os.utime(old_file)
+    index.remember([])
+    index.remember([hash_file(old_file)])
+    assert index.recall_weights(b"f" * 32, "xception") is None
+    assert not (tmp_path / "store").exists()

@@ -1,13 +1,23 @@
 """A run is complete or absent; an id answers one request."""
 
+import errno
 import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, NewerFormat, Run, run_id
+from demijohn.cache import DamagedFile, NewerFormat, Run, StoreNotWritable, run_id
 from demijohn.cache.part import keys_to_array
 from demijohn.cache.runs import Predictions, list_runs, new_run, read_predictions, read_run, write_predictions
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.rows import rows
 
 RECORD = {"format": 1, "metrics": {}}
@@ -85,3 +95,176 @@ def test_a_head_without_epochs_has_no_history(tmp_path: Path) -> None:
     assert run.history == {}
     (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
     assert run.history == {"epoch": [1.0, 2.0], "loss": [0.5, 0.25]}
+
+
+def test_a_run_replaces_the_older_one_whole(tmp_path: Path) -> None:
+    with new_run(tmp_path / "a") as temporary:
+        (temporary / "run.json").write_text(json.dumps(RECORD))
+        (temporary / "history.csv").write_text("epoch\n1\n")
+    with new_run(tmp_path / "a") as temporary:
+        assert list(temporary.iterdir()) == []
+        assert (tmp_path / "a" / "history.csv").exists()
+        (temporary / "run.json").write_text(json.dumps({**RECORD, "new": True}))
+    assert os.listdir(tmp_path / "a") == ["run.json"]
+    assert read_run(tmp_path / "a").record["new"] is True
+
+
+def test_a_run_is_not_seen_before_it_is_complete(tmp_path: Path) -> None:
+    with new_run(tmp_path / "runs" / "a") as temporary:
+        (temporary / "run.json").write_text(json.dumps(RECORD))
+        assert list_runs(tmp_path / "runs") == []
+        assert not (tmp_path / "runs" / "a").exists()
+    assert [run.id for run in list_runs(tmp_path / "runs")] == ["a"]
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
+def test_an_error_leaves_the_older_run_and_nothing_else(tmp_path: Path, kind: type[BaseException]) -> None:
+    def fail() -> None:
+        with new_run(tmp_path / "a") as temporary:
+            (temporary / "run.json").write_text(json.dumps({**RECORD, "number": 2}))
+            raise kind
+
+    with pytest.raises(kind):
+        fail()
+    assert os.listdir(tmp_path) == []
+    make(tmp_path / "a", number=1)
+    with pytest.raises(kind):
+        fail()
+    assert os.listdir(tmp_path) == ["a"]
+    assert read_run(tmp_path / "a").record == {**RECORD, "number": 1}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_a_disk_that_refuses_leaves_the_older_run_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    make(tmp_path / "a", number=1)
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(code, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(StoreNotWritable, match=os.strerror(code)):
+            make(tmp_path / "a", number=2)
+    assert os.listdir(tmp_path) == ["a"]
+    assert read_run(tmp_path / "a").record["number"] == 1
+
+
+def test_everything_in_a_run_is_durable_before_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, durable = os.fsync, []
+
+    def spy(descriptor: int) -> None:
+        durable.append((os.fstat(descriptor).st_ino, (tmp_path / "a").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    with new_run(tmp_path / "a") as temporary:
+        for name in ("run.json", "head.skops", "predictions.h5"):
+            (temporary / name).write_text(name)
+    for path in (tmp_path / "a").iterdir():
+        assert (path.stat().st_ino, False) in durable
+    assert durable[-1] == (tmp_path.stat().st_ino, True)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_run(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / f"a.{socket.gethostname()}.{dead.pid}.partial"
+    living = tmp_path / f"a.{socket.gethostname()}.{os.getppid()}.partial"
+    for folder in (left, living):
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps(RECORD))
+    make(tmp_path / "b")
+    assert sorted(os.listdir(tmp_path)) == sorted([living.name, "b"])
+    assert [run.id for run in list_runs(tmp_path)] == ["b"]
+
+
+def predictions(count: int, classes: int, are_probabilities: bool) -> Predictions:
+    draw = np.random.default_rng(count)
+    return Predictions(
+        keys=keys_to_array(rows(range(count))[0]),
+        labels=draw.integers(0, classes, count).astype(np.int32),
+        splits=draw.integers(0, 3, count).astype(np.uint8),
+        predicted=draw.integers(0, classes, count).astype(np.int32),
+        scores=draw.normal(size=(count, classes)).astype(np.float32),
+        are_probabilities=are_probabilities,
+    )
+
+
+@given(st.integers(0, 20), st.integers(1, 4), st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_any_predictions_survive_and_any_reader_sees_them(count: int, classes: int, are_probabilities: bool) -> None:
+    made = predictions(count, classes, are_probabilities)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.h5"
+        write_predictions(path, made)
+        found = read_predictions(path)
+        for name in ("keys", "labels", "splits", "predicted", "scores"):
+            assert np.array_equal(getattr(found, name), getattr(made, name))
+            assert getattr(found, name).dtype == getattr(made, name).dtype
+        assert found.are_probabilities is are_probabilities
+        with h5py.File(path) as file:
+            assert [each.tobytes() for each in file["keys"]] == rows(range(count))[0]
+            assert np.array_equal(file["scores"][:], made.scores)
+
+
+def test_torn_predictions_are_damage_at_any_length(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.h5"
+    write_predictions(path, predictions(9, 3, True))
+    whole = path.read_bytes()
+    for length in [*range(0, len(whole), 397), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(DamagedFile, match=r"predictions\.h5 is damaged: .*--force"):
+            read_predictions(path)
+
+
+@pytest.mark.parametrize("name", ["keys", "labels", "splits", "predicted", "scores", "@are_probabilities"])
+def test_predictions_that_lack_something_are_damage(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "predictions.h5"
+    write_predictions(path, predictions(9, 3, True))
+    with h5py.File(path, "a") as file:
+        if name.startswith("@"):
+            del file.attrs[name[1:]]
+        else:
+            del file[name]
+    with pytest.raises(DamagedFile, match="--force"):
+        read_predictions(path)
+
+
+def test_predictions_that_are_gone_are_told(tmp_path: Path) -> None:
+    make(tmp_path / "a")
+    with pytest.raises((DamagedFile, FileNotFoundError), match=r"predictions\.h5"):
+        _ = read_run(tmp_path / "a").predictions
+
+
+inputs = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+
+
+def backwards(value: Any) -> Any:
+    """Return the same value with every dictionary in the other order."""
+    if isinstance(value, dict):
+        return {key: backwards(each) for key, each in reversed(value.items())}
+    return [backwards(each) for each in value] if isinstance(value, list) else value
+
+
+@given(inputs, inputs)
+@settings(deadline=None)
+def test_an_id_is_the_same_for_the_same_inputs_in_any_order(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert run_id("svm", "xception", one) == run_id("svm", "xception", backwards(one))
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (run_id("svm", "xception", one) == run_id("svm", "xception", other)) == same
+
+
+def test_an_id_never_changes() -> None:
+    # Another digest would make every store train again what it has trained.
+    chosen = {"hidden": [256, 128], "rate": 0.5, "name": "\u00fc", "none": None}
+    assert run_id("dense", "xception", {"seed": 0, "settings": chosen}) == "dense-xception-aa0642a1b3"

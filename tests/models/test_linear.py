@@ -56,6 +56,18 @@ def test_c_is_the_best_of_the_path_on_validation(make: Make, hard: dict[str, Any
     assert (head.predict(features) == labels).mean() == pytest.approx(best)
 
 
+class Indifferent(SvmHead):
+    """Finds every machine equally good."""
+
+    def _judge(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> tuple[float, float]:
+        return 1.0, 0.0
+
+
+def test_among_equals_the_strongest_penalty_is_taken(hard: dict[str, Any]) -> None:
+    head = Indifferent().fit(*hard["train"], validation=hard["validation"])
+    assert head.c_ == min(head.grid)
+
+
 @every
 def test_every_point_of_the_path_is_what_a_head_with_that_c_reaches(make: Make, hard: dict[str, Any]) -> None:
     features, labels = hard["validation"]

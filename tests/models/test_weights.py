@@ -178,6 +178,7 @@ def test_a_seed_decides_random_weights(guard: None) -> None:
     assert digest(7) == first
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_weights_in_another_process() -> None:
     script = (
         "from support.standin import TINY; from demijohn.models import *; from demijohn.models.weights import *;"

@@ -281,7 +281,9 @@ def test_random_numbers_of_the_user_still_work(tiny: str, photos: Path, tmp_path
     assert tf.random.uniform((2,)).shape == (2,)
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM, signal.SIGKILL]
+)
 def test_stopped_in_the_middle_and_run_again_gives_the_same_bytes(
     number: signal.Signals, tiny: str, tmp_path: Path
 ) -> None:
