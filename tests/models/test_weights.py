@@ -63,7 +63,7 @@ def load(file: Path) -> tuple[Any, str]:
 
 @pytest.mark.parametrize(
     ("request_", "seed"),
-    [("random", 0), ("random:0", 0), ("random:7", 7), ("random:007", 7), ("random:123456", 123456)],
+    [("random", 0), ("random:0", 0), ("random:7", 7), ("random:007", 7), ("random:4294967295", 2**32 - 1)],
 )
 def test_random_weights_are_named_by_seed_and_version(request_: str, seed: int) -> None:
     located = locate_weights(TINY, request_)
@@ -72,7 +72,19 @@ def test_random_weights_are_named_by_seed_and_version(request_: str, seed: int) 
 
 
 @pytest.mark.parametrize(
-    "request_", ["random:x", "random:-1", "random:1.5", "Random", "image-net", "no/such.h5", "", "."]
+    "request_",
+    [
+        "random:x",
+        "random:-1",
+        "random:1.5",
+        "random:²",
+        "random:4294967296",
+        "Random",
+        "image-net",
+        "no/such.h5",
+        "",
+        ".",
+    ],
 )
 def test_what_is_no_file_is_missing(request_: str) -> None:
     with pytest.raises(MissingWeights) as caught:
@@ -271,7 +283,7 @@ BAD = [
     *((write, suffix) for write in (write_nothing, write_garbage, write_text) for suffix in (".h5", ".weights.h5")),
     *((write, suffix) for write in (write_empty_hdf5, write_odd_hdf5) for suffix in (".h5", ".weights.h5", ".hdf5")),
     *((write_garbage, suffix) for suffix in (".pth", ".npz", ".ckpt", ".safetensors", ".weights.json", ".H5", "")),
-    (write_odd_zip, ".keras"),
+    *((write, ".keras") for write in (write_nothing, write_garbage, write_empty_zip, write_odd_zip)),
     (write_empty_zip, ".h5"),
 ]
 
@@ -290,6 +302,17 @@ def test_a_file_without_weights_is_refused_in_one_line(
     assert not message.endswith(": ")
     assert "\n" not in message
     assert isinstance(caught.value, ValueError)
+
+
+def test_a_damaged_download_is_told_from_a_wrong_file(
+    guard: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    for file, mend in ((tmp_path / "models" / "tiny.weights.h5", "remove it"), (tmp_path / "x.h5", "--weights")):
+        write_garbage(file)
+        with pytest.raises(BadWeights, match=f"; .*{mend}"):
+            load(file)
 
 
 def test_cut_weights_are_refused(tmp_path: Path, saved: Path, lively: Any) -> None:
