@@ -285,6 +285,8 @@ class FeatureWriter:
         StoreNotWritable
             A commit did not succeed; what was committed before is intact.
         """
+        # A copy, since the caller may use its array again before the commit.
+        rows = np.array(rows, dtype=np.float32)
         if len(keys) != len(rows):
             raise ValueError(f"expected one row per key, found {len(keys)} keys and {len(rows)} rows")
         if not np.isfinite(rows).all():

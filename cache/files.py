@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a whole file, durably; readers see the old content or the new, never a mixture.
 
     A file that has this content already is not touched, so that a read-only store can be used as
@@ -107,12 +107,15 @@ def fsync(path: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what dead processes of this machine left under `.partial` names; leave that of the living."""
     for path in folder.glob(f"*{PARTIAL}"):
-        *_, host, pid = path.name.removesuffix(PARTIAL).rsplit(".", 2)
-        if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
+        rest, _, pid = path.name.removesuffix(PARTIAL).rpartition(".")
+        ours = rest.endswith(f".{socket.gethostname()}") and pid.isdecimal() and len(pid) < 10
+        if ours and not _is_alive(int(pid)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                # A read-only store keeps them; they harm nobody.
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def _is_alive(pid: int) -> bool:

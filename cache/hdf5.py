@@ -5,6 +5,8 @@ crashes the whole process at exit (seen with HDF5 1.14: the error is told, then 
 fault). So a file is built in memory, and its bytes are written like any others.
 """
 
+import errno
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ import h5py
 from .errors import CacheError, DamagedFile
 from .files import write_bytes
 
-_GROW_BYTES = 1 << 20
+_NOT_DAMAGE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
 
 
 @contextmanager
@@ -28,11 +30,12 @@ def writing_hdf5(path: Path) -> Iterator[h5py.File]:
     StoreNotWritable
         The disk is full or the folder may not be written; nothing is left of the file.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False, block_size=_GROW_BYTES) as file:
+    buffer = io.BytesIO()
+    # From version 1.10 on the format has checksums over its own structure, too: with the older one a
+    # flipped bit in an index of chunks reads as zeros.
+    with h5py.File(buffer, "w", libver="v110") as file:
         yield file
-        file.flush()
-        image = file.id.get_file_image()
-    write_bytes(path, image)
+    write_bytes(path, buffer.getbuffer())
 
 
 @contextmanager
@@ -53,6 +56,11 @@ def reading_hdf5(path: Path, mend: str) -> Iterator[h5py.File]:
             yield file
     except (CacheError, FileNotFoundError, PermissionError):
         raise
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
+            raise
+        if not path.exists():
+            # It was pruned while it was being opened.
+            raise FileNotFoundError(f"{path} is gone") from error
         reason = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
         raise DamagedFile(f"{path} is damaged: {reason}; {mend}") from error

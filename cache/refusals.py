@@ -35,16 +35,15 @@ def read_refusals(path: Path) -> list[Refusal]:
     if not path.exists():
         return []
     refusals = []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for row in csv.reader(file):
-            if len(row) != len(_COLUMNS) or row[0] == "key":
-                continue
-            try:
-                key = bytes.fromhex(row[0])
-            except ValueError:
-                continue
-            if len(key) == 32:
-                refusals.append(Refusal(key, *row[1:]))
+    # Line by line, so that one that was torn within quotes does not swallow those after it.
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            row = next(csv.reader([line]), [])
+            key = bytes.fromhex(row[0]) if len(row) == len(_COLUMNS) else b""
+        except (ValueError, csv.Error):
+            continue
+        if len(key) == 32:
+            refusals.append(Refusal(key, *row[1:]))
     return refusals
 
 
@@ -61,6 +60,6 @@ def append_refusals(path: Path, refusals: Iterable[Refusal]) -> None:
         header = "" if path.exists() else ",".join(_COLUMNS) + "\n"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            os.write(descriptor, (header + text.getvalue()).encode())
+            os.write(descriptor, (header + text.getvalue()).encode(errors="backslashreplace"))
         finally:
             os.close(descriptor)

@@ -103,7 +103,12 @@ def new_run(folder: Path) -> Iterator[Path]:
                 # Folders cannot be exchanged at once: a crash between the two renames loses the run,
                 # which the same command makes again.
                 folder.rename(aside)
-            temporary.rename(folder)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if aside.exists():
+                    aside.rename(folder)
+                raise
             fsync(folder.parent)
             shutil.rmtree(aside, ignore_errors=True)
         finally:

@@ -381,3 +381,12 @@ def test_a_damaged_recipe_json_is_told(tmp_path: Path, text: str) -> None:
         FeatureSet.load(features.folder)
     with pytest.raises(DamagedFile, match=r"recipe\.json is damaged"):
         features.begin({})
+
+
+def test_rows_are_copied_when_they_are_added(tmp_path: Path) -> None:
+    features, (keys, values) = feature_set(tmp_path), rows([1, 2])
+    buffer = values.copy()
+    with features.writer() as writer:
+        writer.add(keys, buffer)
+        buffer[:] = 7
+    assert features.read(keys).tobytes() == values.tobytes()

@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 words = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=30)
-refusals = st.builds(Refusal, st.binary(min_size=32, max_size=32), words, words.map(str.strip), st.just("pillow 1"))
+refusals = st.builds(
+    Refusal,
+    st.binary(min_size=32, max_size=32),
+    words,
+    words.map(lambda text: " ".join(text.split())),
+    st.just("pillow 1"),
+)
 REFUSAL = Refusal(b"a" * 32, "cannot be read, 'alas'", "policy", "decoder 1")
 
 
@@ -113,3 +119,10 @@ def test_a_damaged_line_is_left_out_and_the_others_are_not(tmp_path: Path, line:
         file.write(line + b"\n")
     append_refusals(path, [replace(REFUSAL, key=b"b" * 32)])
     assert [each.key for each in read_refusals(path)] == [b"a" * 32, b"b" * 32]
+
+
+def test_a_line_torn_within_quotes_costs_itself_and_the_next_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "refusals.csv"
+    path.write_text(f'{"61" * 32},"torn, rea\n')
+    append_refusals(path, [Refusal(letter * 32, "a, reason", "p", "d") for letter in (b"b", b"c")])
+    assert [each.key for each in read_refusals(path)] == [b"b" * 32, b"c" * 32]
