@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.class_weight import compute_sample_weight
+from threadpoolctl import threadpool_limits
 
 from .estimator import Validation
 from .scaling import fit_scaler
@@ -175,7 +176,8 @@ class SvmHead(_TunedHead):
 
 
 def _fit(classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> bool:
-    with warnings.catch_warnings(record=True) as caught:
+    # The products are thin: several threads wait for each other longer than they work.
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         classifier.fit(X, y)
     return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
