@@ -64,7 +64,10 @@ def test_preprocessing_is_that_of_keras(guard: None, name: str) -> None:
     preprocessing = BACKBONES[name].preprocessing
     image = pixels[..., ::-1] if preprocessing.channels == "bgr" else pixels
     np.testing.assert_allclose(
-        (image - np.float32(preprocessing.mean)) / np.float32(preprocessing.scale), expected, rtol=1e-5, atol=1e-5
+        (image - np.asarray(preprocessing.mean, np.float32)) / np.asarray(preprocessing.scale, np.float32),
+        expected,
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 

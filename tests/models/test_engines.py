@@ -40,7 +40,7 @@ def preprocess(pixels: Pixels, preprocessing: Preprocessing) -> NDArray[np.float
     image = pixels.astype(np.float32)
     if preprocessing.channels == "bgr":
         image = image[..., ::-1]
-    return (image - np.float32(preprocessing.mean)) / np.float32(preprocessing.scale)
+    return (image - np.asarray(preprocessing.mean, np.float32)) / np.asarray(preprocessing.scale, np.float32)
 
 
 @pytest.fixture(scope="module")
