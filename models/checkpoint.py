@@ -8,6 +8,7 @@ handful of names that a state dict of plain tensors needs, and refuses everythin
 Format: torch/serialization.py, `_legacy_load`, https://github.com/pytorch/pytorch
 """
 
+import os
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -20,7 +21,7 @@ from .errors import BadWeights
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-_STORAGES = {
+_STORAGES: dict[str, np.dtype[Any]] = {
     "HalfStorage": np.dtype("<f2"),
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
@@ -50,6 +51,9 @@ def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
         AttributeError,
         IndexError,
         KeyError,
+        # A length of eight bytes may announce more than there is memory or than an index can say.
+        OverflowError,
+        MemoryError,
     ) as error:
         raise BadWeights(f"{path} is no readable PyTorch checkpoint (legacy format): {error}") from error
 
@@ -72,8 +76,10 @@ class _Tensor:
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
 
     def to_array(self) -> NDArray[Any]:
+        if 0 in self.shape:
+            return np.empty(self.shape, self.storage.dtype)
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
-        if min(self.offset, *self.shape, *self.strides, 0) < 0 or last >= self.storage.size:
+        if min(self.offset, *self.shape, *self.strides, 0) < 0 or last >= len(self.storage.elements):
             raise BadWeights(f"a tensor of shape {self.shape} reaches outside its storage")
         size = self.storage.dtype.itemsize
         return np.lib.stride_tricks.as_strided(
@@ -92,16 +98,17 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _Tensor
+            # A function made for this file alone: what a pickle sets on it is gone with the file.
+            return lambda *arguments: _Tensor(*arguments)  # noqa: PLW0108
         if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
+            return name
         raise BadWeights(f"the checkpoint asks for {module}.{name}, which is not admitted: it may run code")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _location, size, view = pid
         if kind != "storage" or view is not None:
             raise BadWeights(f"the checkpoint holds a {kind}, expected plain storages")
-        return self.storages.setdefault(key, _Storage(dtype, size))
+        return self.storages.setdefault(key, _Storage(_STORAGES[dtype], size))
 
 
 def _read(file: BinaryIO) -> dict[str, NDArray[Any]]:
@@ -116,8 +123,9 @@ def _read(file: BinaryIO) -> dict[str, NDArray[Any]]:
     for key in _Unpickler(file).load():
         storage = unpickler.storages[key]
         size = int.from_bytes(file.read(8), "little")
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        if size != storage.size or size * storage.dtype.itemsize > left:
+            raise BadWeights(f"it is truncated: storage {key} has {left} bytes")
         content = file.read(size * storage.dtype.itemsize)
-        if size != storage.size or len(content) != size * storage.dtype.itemsize:
-            raise BadWeights(f"it is truncated: storage {key} has {len(content)} bytes")
         storage.elements = np.frombuffer(content, storage.dtype)
     return {name: tensor.to_array() for name, tensor in state.items()}

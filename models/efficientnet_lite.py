@@ -6,6 +6,7 @@ and Tan and Le 2019, https://arxiv.org/abs/1905.11946. Padding is TensorFlow's `
 the odd pixel behind; the PyTorch port imitates it.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from .errors import BadWeights
 
 STEM, HEAD = 32, 1280
 _EPSILON = 1e-3
+_PLAIN = re.compile(
+    r"(_conv_stem|_conv_head|_fc|_bn[01]|_blocks\.\d+\.(_(expand|depthwise|project)_conv|_bn[012]))"
+    r"\.(weight|bias|running_mean|running_var|num_batches_tracked)"
+)
 # Per stage: blocks, kernel, stride of the first block, expansion, output channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
@@ -77,6 +82,8 @@ def load_efficientnet_lite0(model: Any, path: Path) -> None:
         The checkpoint lacks an array, or one has another shape.
     """
     state = read_checkpoint(path)
+    if strange := sorted(name for name in state if not _PLAIN.fullmatch(name)):
+        raise BadWeights(f"{path} holds {strange[0]}, which {model.name} does not have: it is of another network")
     for layer in model.layers:
         if layer.weights:
             name = _torch_name(layer.name)

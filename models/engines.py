@@ -45,6 +45,10 @@ class TensorFlowEngine:
             A feature is not finite: the weights or the arithmetic are broken.
         """
         count = len(images)
+        if count > self.batch_size or images.shape[1:] != self._shape[1:] or images.dtype != np.uint8:
+            raise ModelError(
+                f"{self._backbone.name} takes up to {self._shape} uint8, received {images.shape} {images.dtype}"
+            )
         if count < self.batch_size:
             padded = np.zeros(self._shape, dtype=np.uint8)
             padded[:count] = images

@@ -106,7 +106,7 @@ def load_head(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float64]
         import skops.io
 
         pipeline = skops.io.load(path, trusted=[])
-    except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, BadZipFile) as error:
         raise BadWeights(f"{path} cannot be loaded as a head: {error}; train it again with --force") from error
     return lambda X: scores_of(pipeline, X)[0]
 

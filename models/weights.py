@@ -109,11 +109,15 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
         backbone.load(model, file)
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, BadZipFile) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         downloaded = file.parent == keras_folder()
         mend = "remove it, and it is downloaded again" if downloaded else "name another file with --weights"
         raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {reason}; {mend}") from error
+    for variable in model.weights:
+        # Fused kernels turn NaN into zero, so that features would look sound.
+        if not np.isfinite(variable).all():
+            raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {variable.path} is not finite")
     return model
 
 
