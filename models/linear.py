@@ -8,6 +8,7 @@ loss where there are probabilities, then the stronger penalty).
 
 import copy
 import warnings
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ from .estimator import Validation
 from .scaling import fit_scaler
 
 
-class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _TunedHead(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """A scikit-learn classifier behind a scaler, with C chosen on validation rows."""
 
     suffix = ".skops"
@@ -82,12 +83,13 @@ class _TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """What training found: the chosen C and the whole path."""
         return {"c": self.c_, "path": self.path_}
 
+    @abstractmethod
     def _classifier(self) -> Any:
-        raise NotImplementedError
+        """Return the untrained classifier, which takes C."""
 
+    @abstractmethod
     def _loss(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> NDArray[np.float64]:
         """Return the loss of each row, shape (n,), as far as it matters beside the accuracy."""
-        raise NotImplementedError
 
     def _judge(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> tuple[float, float]:
         """Return accuracy and mean loss, by class frequency or every class alike."""
