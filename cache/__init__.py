@@ -10,24 +10,35 @@ from .errors import (
     DamagedFile,
     MissingFeatures,
     NewerFormat,
+    NothingLeft,
+    OlderFormat,
     StoreNotWritable,
     UnknownDataset,
     UnknownFeatures,
 )
-from .features import FeatureSet, FeatureWriter, Plan, plan_extraction
+from .export import Exported, export_features
+from .features import Begun, FeatureSet
 from .index import FileIndex
+from .merging import merge_parts, prune_rows
 from .part import Key
-from .recipe import Recipe
+from .plan import Plan, plan_extraction
+from .probe import Probe
+from .recipe import Recipe, differences
 from .refusals import Refusal
 from .runs import Run, run_id
 from .store import FeatureStore
 from .table import SPLITS, Dataset, Origin, Row, Skipped
+from .verification import Damage, Verification, repair_features, verify_features
+from .writer import FeatureWriter
 
 __all__ = [
     "SPLITS",
+    "Begun",
     "CacheError",
+    "Damage",
     "DamagedFile",
     "Dataset",
+    "Exported",
     "FeatureSet",
     "FeatureStore",
     "FeatureWriter",
@@ -35,8 +46,11 @@ __all__ = [
     "Key",
     "MissingFeatures",
     "NewerFormat",
+    "NothingLeft",
+    "OlderFormat",
     "Origin",
     "Plan",
+    "Probe",
     "Recipe",
     "Refusal",
     "Row",
@@ -45,6 +59,13 @@ __all__ = [
     "StoreNotWritable",
     "UnknownDataset",
     "UnknownFeatures",
+    "Verification",
+    "differences",
+    "export_features",
+    "merge_parts",
     "plan_extraction",
+    "prune_rows",
+    "repair_features",
     "run_id",
+    "verify_features",
 ]

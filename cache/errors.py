@@ -3,6 +3,8 @@
 CacheError
 ├── DamagedFile (ValueError)         bytes on disk are not what was written
 ├── NewerFormat (ValueError)         written by a later demijohn
+├── OlderFormat (ValueError)         written by an earlier demijohn
+├── NothingLeft (ValueError)         a care of the store that would leave nothing
 ├── MissingFeatures (LookupError)    some image has no row yet
 ├── UnknownFeatures (LookupError)    no feature set, or several, fit the request
 ├── UnknownDataset (LookupError)     no data set, or several, fit the request
@@ -22,6 +24,14 @@ class DamagedFile(CacheError, ValueError):
 
 class NewerFormat(CacheError, ValueError):
     """A file of the store was written by a later version of demijohn."""
+
+
+class OlderFormat(CacheError, ValueError):
+    """A file of the store was written by an earlier version of demijohn, in a format that has gone."""
+
+
+class NothingLeft(CacheError, ValueError):
+    """What was asked for would remove every row."""
 
 
 class MissingFeatures(CacheError, LookupError):

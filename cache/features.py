@@ -1,63 +1,42 @@
-"""One feature set: the rows of one recipe, read and written by key.
+"""One feature set: the rows of one recipe, found and read by key.
 
-    <backbone>-<digest>/recipe.json   the recipe and the provenance
+    <backbone>-<digest>/recipe.json   the recipe, the provenance and the probe, written once
     <backbone>-<digest>/parts/*.h5    the rows (see `part`)
-    <backbone>-<digest>/features.h5   the same rows as one file, for any HDF5 reader (see `virtual`)
+    <backbone>-<digest>/damaged/      parts that `cache verify --repair` took out of use
+    <backbone>-<digest>/features.h5   the rows of all parts as one file, for any HDF5 reader (see `virtual`)
+    <backbone>-<digest>/last-use      empty; its time is when rows were last asked for or added
 
 A part that another one supersedes is ignored, so that a merge becomes visible in one rename and
 a reader never sees a row missing. A row in two parts counts once.
 """
 
+import contextlib
 import shlex
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DamagedFile, MissingFeatures, StoreNotWritable
-from .files import read_json, remove_leftovers, write_json
-from .part import SUFFIX, Key, Part, keys_from_array, keys_to_array, open_part, read_rows, write_part
+from .errors import DamagedFile, MissingFeatures
+from .files import read_json, write_json
+from .locks import VIEW_SECONDS, locked
+from .part import SUFFIX, Key, Part, as_slice, keys_from_array, keys_to_array, open_part, read_rows, write_part
+from .probe import Probe
 from .recipe import Recipe
-from .virtual import count_mappings, is_current, write_virtual
-
-COMMIT_ROWS = 512
-COMMIT_SECONDS = 2.0
-KEEP_SUPERSEDED_SECONDS = 24 * 3600
-MAX_MAPPINGS = 1024
-MERGE_AT_ONCE = 64
-PART_BYTES = 64 << 20
+from .virtual import is_current, write_virtual
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What has to be done for some images; pure arithmetic of keys."""
+class Begun:
+    """What was written down when a feature set was begun."""
 
-    missing: tuple[Key, ...]
-    """Wanted, not there: to be extracted, in the order asked."""
-    present: tuple[Key, ...]
-    """Wanted and there."""
-    refused: tuple[Key, ...]
-    """Wanted, but known to be unreadable."""
-
-
-def plan_extraction(wanted: Iterable[Key], present: Iterable[Key], refused: Iterable[Key] = ()) -> Plan:
-    """Return what is missing, present and refused among the wanted keys, each once.
-
-    >>> plan_extraction([b"b", b"a", b"b", b"c"], present=[b"a"], refused=[b"c"])
-    Plan(missing=(b'b',), present=(b'a',), refused=(b'c',))
-    """
-    there, unreadable = set(present), set(refused)
-    unique = dict.fromkeys(wanted)
-    return Plan(
-        missing=tuple(key for key in unique if key not in there and key not in unreadable),
-        present=tuple(key for key in unique if key in there),
-        refused=tuple(key for key in unique if key in unreadable and key not in there),
-    )
+    recipe: Recipe
+    provenance: dict[str, Any]
+    """What made the rows and is not part of the recipe: versions, machine, engine, batch size, date."""
+    probe: Probe
 
 
 class FeatureSet:
@@ -69,9 +48,14 @@ class FeatureSet:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Return the feature set that lies in a folder."""
-        path = folder / "recipe.json"
-        return cls(folder, Recipe.from_json(_read_begun(path)["recipe"], str(path)))
+        """Return the feature set that lies in a folder.
+
+        Raises
+        ------
+        DamagedFile, NewerFormat, OlderFormat
+            Its recipe.json cannot be read.
+        """
+        return cls(folder, _read_begun(folder / "recipe.json").recipe)
 
     @property
     def digest(self) -> str:
@@ -84,30 +68,40 @@ class FeatureSet:
         return self.folder / "features.h5"
 
     @property
-    def provenance(self) -> dict[str, Any]:
-        """What made the rows and is not part of the recipe: versions, machine, engine, batch size, date."""
-        path = self.folder / "recipe.json"
-        return dict(_read_begun(path)["provenance"]) if path.exists() else {}
+    def parts_folder(self) -> Path:
+        """The folder `parts`."""
+        return self.folder / "parts"
 
-    def begin(self, provenance: dict[str, Any]) -> dict[str, Any]:
-        """Write recipe.json unless it is there; return the provenance that counts, the first one."""
+    @property
+    def begun(self) -> Begun | None:
+        """What was written down when this set was begun; None before that."""
+        path = self.folder / "recipe.json"
+        return _read_begun(path) if path.exists() else None
+
+    def begin(self, provenance: dict[str, Any], probe: Probe) -> Begun:
+        """Write recipe.json unless it is there; return what counts, which is of whoever was first."""
         path = self.folder / "recipe.json"
         if not path.exists():
-            write_json(path, {"recipe": self.recipe.to_json(), "provenance": provenance})
-        return self.provenance
+            content = {"recipe": self.recipe.to_json(), "provenance": provenance, "probe": probe.to_json()}
+            write_json(path, content, keep_existing=True)
+        return _read_begun(path)
+
+    def part_paths(self) -> list[Path]:
+        """Return the files in the folder of parts, sorted; some may be superseded, or no parts."""
+        return sorted(self.parts_folder.glob(f"*{SUFFIX}"))
 
     def parts(self) -> list[Part]:
         """Return the parts that count, in the order of their names; superseded ones are left out."""
         for _ in range(8):
             try:
-                found = [open_part(path, self.digest) for path in sorted(self._parts_folder.glob(f"*{SUFFIX}"))]
+                found = [open_part(path, self.digest) for path in self.part_paths()]
             except FileNotFoundError:
                 # Another process pruned a part between the listing and the opening: its rows are in
                 # a newer part, which a new listing shows.
                 continue
             superseded = frozenset().union(*(part.supersedes for part in found))
             return [part for part in found if part.path.name not in superseded]
-        raise MissingFeatures(f"{self._parts_folder} keeps changing: expected it to settle; try again")
+        raise MissingFeatures(f"{self.parts_folder} keeps changing: expected it to settle; try again")
 
     def keys(self) -> set[Key]:
         """Return the keys of all rows."""
@@ -119,9 +113,9 @@ class FeatureSet:
         return next((part.width for part in self.parts()), 0)
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
-        """Return the features of some images, in the order asked.
+        """Return the features of some images, in the order asked; every row is checked.
 
-        Each part is read once, front to back, in blocks; memory is the result and one block.
+        Each part is read once, front to back, in blocks; memory is the result and a few MB.
 
         Parameters
         ----------
@@ -144,93 +138,13 @@ class FeatureSet:
         for _ in range(8):
             parts = self.parts()
             try:
-                return self._gather(parts, keys_to_array(keys))
+                return self.gather(parts, keys_to_array(keys))
             except FileNotFoundError:
                 continue
-        raise MissingFeatures(f"{self._parts_folder} keeps changing: expected it to settle; try again")
+        raise MissingFeatures(f"{self.parts_folder} keeps changing: expected it to settle; try again")
 
-    def writer(self) -> "FeatureWriter":
-        """Return a context in which rows can be added."""
-        return FeatureWriter(self)
-
-    def merge(self, names: Iterable[str]) -> None:
-        """Merge some of the parts and bring features.h5 up to date.
-
-        Where the rows of the remaining parts interleave too finely for a quick features.h5, all
-        parts are merged. Parts superseded for more than a day are deleted; younger ones stay, for
-        whoever reads them now.
-        """
-        remove_leftovers(self._parts_folder)
-        wanted = set(names)
-        between = self._merge([part for part in self.parts() if part.path.name in wanted])
-        current = self.parts()
-        if count_mappings(current) > MAX_MAPPINGS:
-            between += self._merge(current)
-        # First the view that no longer names them, then their end.
-        self.refresh()
-        for part in between:
-            part.path.unlink(missing_ok=True)
-        self._delete_superseded(self.parts())
-
-    def refresh(self) -> None:
-        """Write features.h5 unless it shows just the parts that count."""
-        current = self.parts()
-        if current and not is_current(self.path, current):
-            write_virtual(self.path, current)
-
-    def has_parts(self) -> bool:
-        """Return whether there is any part, without opening one."""
-        return any(self._parts_folder.glob(f"*{SUFFIX}"))
-
-    def commit(self, keys: Sequence[Key], rows: NDArray[np.float32]) -> str:
-        """Write some rows as one part, durably, and return the part's file name."""
-        array = keys_to_array(keys)
-        unique, first = np.unique(array, return_index=True)
-        return write_part(self._parts_folder, unique, rows[first], recipe=self.digest).name
-
-    @property
-    def _parts_folder(self) -> Path:
-        return self.folder / "parts"
-
-    def _merge(self, parts: list[Part]) -> list[Part]:
-        """Merge parts; return those that were only written on the way, which nobody needs any more."""
-        if len(parts) < 2:
-            return []
-        if len(parts) <= MERGE_AT_ONCE:
-            self._replace(parts)
-            return []
-        # In two steps, since every part written needs rows from all the parts that it is merged from.
-        groups = [parts[start : start + MERGE_AT_ONCE] for start in range(0, len(parts), MERGE_AT_ONCE)]
-        between = [part for group in groups for part in self._replace(group)]
-        self._replace(between)
-        return between
-
-    def _replace(self, parts: Sequence[Part]) -> list[Part]:
-        """Write the rows of some parts as parts of limited size, each a range of keys."""
-        keys = np.unique(np.concatenate([part.keys for part in parts]))
-        step = max(1, PART_BYTES // (4 * parts[0].width))
-        names = {part.path.name for part in parts}
-        inherited = frozenset().union(*(part.supersedes for part in parts))
-        gone = names | {name for name in inherited if (self._parts_folder / name).exists()}
-        paths = []
-        for start in range(0, len(keys), step):
-            chosen = keys[start : start + step]
-            # Only the last one makes the old parts obsolete: until it is there, both count.
-            last = start + step >= len(keys)
-            rows = self._gather(parts, chosen)
-            paths.append(
-                write_part(self._parts_folder, chosen, rows, recipe=self.digest, supersedes=gone if last else ())
-            )
-        return [open_part(path, self.digest) for path in paths]
-
-    def _delete_superseded(self, current: Sequence[Part]) -> None:
-        now = time.time()
-        for part in current:
-            if now - part.path.stat().st_mtime > KEEP_SUPERSEDED_SECONDS:
-                for name in part.supersedes:
-                    (self._parts_folder / name).unlink(missing_ok=True)
-
-    def _gather(self, parts: Sequence[Part], wanted: NDArray[np.bytes_]) -> NDArray[np.float32]:
+    def gather(self, parts: Sequence[Part], wanted: NDArray[np.bytes_]) -> NDArray[np.float32]:
+        """Return the rows of some keys (n,) S32 out of some parts; see `read`."""
         found = np.zeros(len(wanted), dtype=bool)
         rows = np.empty((len(wanted), parts[0].width if parts else 0), dtype=np.float32)
         for part in parts:
@@ -239,85 +153,75 @@ class FeatureSet:
             here = np.flatnonzero(~found & (part.keys[position] == wanted))
             here = here[np.argsort(position[here], kind="stable")]
             for which, block in read_rows(part, position[here]):
-                rows[here[which]] = block
+                rows[as_slice(here[which])] = block
             found[here] = True
         if not found.all():
             first = wanted[np.flatnonzero(~found)[0] :][:1].tobytes().hex()
             raise MissingFeatures(
                 f"{np.count_nonzero(~found):,} of {len(wanted):,} images have no features of {self.recipe.backbone} "
-                f"yet (the first is {first[:12]}): run {self._command()}"
+                f"yet (the first is {first[:12]}): run {self.command()}"
             )
         return rows
 
-    def _command(self) -> str:
+    def commit(self, keys: Sequence[Key], rows: NDArray[np.float32]) -> str:
+        """Write some rows as one part, durably, and return the part's file name."""
+        unique, first = np.unique(keys_to_array(keys), return_index=True)
+        return write_part(self.parts_folder, unique, rows[first], recipe=self.digest).name
+
+    def refresh(self) -> None:
+        """Write features.h5 unless it shows just the parts that count.
+
+        The parts are listed under the lock, so that of two processes at once the last one to write
+        has seen the last part committed.
+        """
+        if not self.has_parts() or is_current(self.path, self.parts()):
+            return
+        with locked(self.folder / ".view.lock", seconds=VIEW_SECONDS):
+            current = self.parts()
+            if current and not is_current(self.path, current):
+                write_virtual(self.path, current)
+
+    def has_parts(self) -> bool:
+        """Return whether there is any part, without opening one."""
+        return any(self.parts_folder.glob(f"*{SUFFIX}"))
+
+    @property
+    def last_use(self) -> float | None:
+        """When rows were last asked for or added, seconds since 1970; None where nobody noted it."""
+        try:
+            return (self.folder / "last-use").stat().st_mtime
+        except OSError:
+            return None
+
+    def note_use(self) -> None:
+        """Note that rows are asked for or added now; a read-only store does not."""
+        with contextlib.suppress(OSError):
+            (self.folder / "last-use").touch()
+
+    def command(self) -> str:
         """Return the command that adds rows to this set."""
-        weights = self.provenance.get("weights", "imagenet")
+        begun = self.begun
+        weights = begun.provenance.get("weights", "imagenet") if begun else "imagenet"
         chosen = [] if weights == "imagenet" else ["--weights", weights]
         store = self.folder.parent.parent
         return shlex.join(["extract-features", "--backbone", self.recipe.backbone, *chosen, "--store", str(store)])
 
 
-class FeatureWriter:
-    """Adds rows to a feature set: committed every 512 rows or 2 seconds, and whenever it is left.
-
-    Whether the block ends well, with an error or with an interrupt, rows that were added are
-    committed. A block that ends well also merges its parts.
-    """
-
-    def __init__(self, features: FeatureSet, clock: Callable[[], float] = time.monotonic) -> None:
-        self._features = features
-        self._clock = clock
-        self._keys: list[Key] = []
-        self._rows: list[NDArray[np.float32]] = []
-        self._names: list[str] = []
-        self._last = clock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def add(self, keys: Sequence[Key], rows: NDArray[np.float32]) -> None:
-        """Add rows of shape (b, d), float32, one per key; finite, or the set would be poisoned.
-
-        Raises
-        ------
-        ValueError
-            Not one row per key, or a value is not finite.
-        StoreNotWritable
-            A commit did not succeed; what was committed before is intact.
-        """
-        # A copy, since the caller may use its array again before the commit.
-        rows = np.array(rows, dtype=np.float32)
-        if len(keys) != len(rows):
-            raise ValueError(f"expected one row per key, found {len(keys)} keys and {len(rows)} rows")
-        if not np.isfinite(rows).all():
-            raise ValueError("features must be finite, found NaN or infinity")
-        self._keys.extend(keys)
-        self._rows.append(rows)
-        if len(self._keys) >= COMMIT_ROWS or self._clock() - self._last >= COMMIT_SECONDS:
-            self.commit()
-
-    def commit(self) -> None:
-        """Make the rows added so far durable."""
-        if self._keys:
-            self._names.append(self._features.commit(self._keys, np.concatenate(self._rows)))
-            self._keys, self._rows = [], []
-        self._last = self._clock()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, StoreNotWritable):
-            return
-        self.commit()
-        if error is None:
-            self._features.merge(self._names)
-
-
-def _read_begun(path: Path) -> dict[str, Any]:
-    begun = read_json(path)
-    if not isinstance(begun.get("recipe"), dict) or not isinstance(begun.get("provenance"), dict):
+def _read_begun(path: Path) -> Begun:
+    content = read_json(path)
+    missing = [name for name in ("recipe", "provenance", "probe") if not isinstance(content.get(name), dict)]
+    if "recipe" not in missing:
+        # Its format may say that it is of another demijohn, which then is the fact to be told.
+        recipe = Recipe.from_json(content["recipe"], str(path))
+    if missing:
         raise DamagedFile(
-            f"{path} is damaged: expected recipe and provenance, found {', '.join(begun) or 'nothing'}; "
-            f"remove the folder {path.parent} and run extract-features again"
+            f"{path} is damaged: expected recipe, provenance and probe, found {', '.join(content) or 'nothing'}; "
+            "run demijohn cache verify --repair, then extract-features again"
         )
-    return begun
+    try:
+        return Begun(recipe, dict(content["provenance"]), Probe.from_json(content["probe"]))
+    except (TypeError, ValueError) as error:
+        raise DamagedFile(
+            f"{path} is damaged: expected a probe of numbers, found {error}; "
+            "run demijohn cache verify --repair, then extract-features again"
+        ) from error

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 from .errors import DamagedFile, StoreNotWritable
 
 PARTIAL = ".partial"
+LEFTOVER_SECONDS = 24 * 3600
 
 
 @contextmanager
@@ -39,25 +41,31 @@ def writing_errors(path: Path) -> Iterator[None]:
 
 def partial_name(path: Path) -> Path:
     """Return the name under which this process writes `path` before it is complete."""
-    return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}{PARTIAL}")
+    return path.with_name(f"{path.name}.{machine_name()}.{os.getpid()}{PARTIAL}")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; on success it becomes `path`, durably and at once."""
+def replacing(path: Path, *, keep_existing: bool = False) -> Iterator[Path]:
+    """Give a temporary path to write to; on success it becomes `path`, durably and at once.
+
+    With `keep_existing`, a file that has come to be under that name meanwhile stays as it is.
+    """
     temporary = partial_name(path)
     with writing_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             fsync(temporary)
-            os.replace(temporary, path)
+            if keep_existing:
+                _link(temporary, path)
+            else:
+                os.replace(temporary, path)
             fsync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
+def write_bytes(path: Path, content: bytes | memoryview, *, keep_existing: bool = False) -> None:
     """Write a whole file, durably; readers see the old content or the new, never a mixture.
 
     A file that has this content already is not touched, so that a read-only store can be used as
@@ -66,13 +74,14 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     with contextlib.suppress(OSError):
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    with replacing(path, keep_existing=keep_existing) as temporary:
+        _write(temporary, memoryview(content))
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, keep_existing: bool = False) -> None:
     """Write a JSON file, durably, in the order of the keys given; ASCII, so that any file name fits. NaN is refused."""
-    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+    content = (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+    write_bytes(path, content, keep_existing=keep_existing)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -105,17 +114,60 @@ def fsync(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what dead processes of this machine left under `.partial` names; leave that of the living."""
+    """Remove what was left under `.partial` names by dead processes of this machine, or for more than a day.
+
+    What belongs to the living is left. Nothing is written for as long as a day.
+    """
     for path in folder.glob(f"*{PARTIAL}"):
         rest, _, pid = path.name.removesuffix(PARTIAL).rpartition(".")
-        ours = rest.endswith(f".{socket.gethostname()}") and pid.isdecimal() and len(pid) < 10
-        if ours and not _is_alive(int(pid)):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                # A read-only store keeps them; they harm nobody.
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        ours = rest.endswith(f".{machine_name()}") and pid.isdecimal() and len(pid) < 10
+        if (ours and not _is_alive(int(pid))) or _age(path) > LEFTOVER_SECONDS:
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it; a read-only store keeps it."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _write(path: Path, content: memoryview) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        while content:
+            content = content[os.write(descriptor, content) :]
+    finally:
+        os.close(descriptor)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a file its name unless that is taken; of two processes at once, the first one wins."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:
+        # A file system without hard links: the last one wins there.
+        if not path.exists():
+            os.replace(temporary, path)
+
+
+def machine_name() -> str:
+    """Return what tells this machine, and the container on it, from others that share the store."""
+    # Containers may share a host name, and count their processes each from 1.
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()}-{os.stat('/proc/self/ns/pid').st_ino}"
+    return socket.gethostname()
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_alive(pid: int) -> bool:

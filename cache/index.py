@@ -20,7 +20,10 @@ from typing import Any
 from .part import Key
 
 _TRUST_AFTER_NS = 2_000_000_000
-_SCHEMA = """
+_LAYOUT = 1
+"""Raised with every change of the tables: a database of another layout is rebuilt."""
+_SCHEMA = f"""
+PRAGMA user_version = {_LAYOUT};
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, key BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS weights (file BLOB, backbone TEXT, digest TEXT, PRIMARY KEY (file, backbone)) WITHOUT ROWID;
 """
@@ -79,6 +82,8 @@ class FileIndex:
         known = {
             os.fsdecode(path): (size, mtime, key)
             for path, size, mtime, key in self._select("SELECT path, size, mtime_ns, key FROM files")
+            # A zeroed page gives rows of nothing.
+            if isinstance(path, bytes) and isinstance(key, bytes) and len(key) == 32
         }
         keys = {}
         for path in paths:
@@ -114,6 +119,8 @@ class FileIndex:
         try:
             connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
             try:
+                if connection.execute("PRAGMA user_version").fetchone() != (_LAYOUT,):
+                    return []
                 return connection.execute(query, values).fetchall()
             finally:
                 connection.close()
@@ -127,6 +134,7 @@ class FileIndex:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                self._rebuild_if_foreign()
                 self._insert_rows(statement, rows)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
@@ -137,6 +145,19 @@ class FileIndex:
         except (OSError, sqlite3.Error):
             # Locked by another process for too long, or the folder is read-only: bypassed.
             return
+
+    def _rebuild_if_foreign(self) -> None:
+        """Remove a database of another layout; one that nobody has written to yet has version 0."""
+        if not self._path.exists():
+            return
+        connection = sqlite3.connect(self._path, timeout=5)
+        try:
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+            empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        finally:
+            connection.close()
+        if found != _LAYOUT and not empty:
+            self._path.unlink(missing_ok=True)
 
     def _insert_rows(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         connection = sqlite3.connect(self._path, timeout=5)

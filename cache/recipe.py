@@ -10,9 +10,10 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from .errors import DamagedFile, NewerFormat
+from .errors import DamagedFile, NewerFormat, OlderFormat
 
-FORMAT = 1
+FORMAT = 2
+"""See docs/format.md on when and how to raise it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Recipe:
     """Arithmetic of the forward pass: `float32`."""
     view: int
     """0 is the picture itself; others are deterministic augmentations."""
+    generation: int = 0
+    """Counts up where another installation gave other numbers for the same recipe (`--new`)."""
 
     @property
     def digest(self) -> str:
@@ -74,8 +77,8 @@ class Recipe:
 
         Raises
         ------
-        NewerFormat
-            A later demijohn wrote it.
+        NewerFormat, OlderFormat
+            A later or an earlier demijohn wrote it.
         DamagedFile
             A field is missing or unknown.
         """
@@ -83,6 +86,11 @@ class Recipe:
         if isinstance(found, int) and found > FORMAT:
             raise NewerFormat(
                 f"{where} has format {found}, this demijohn reads up to {FORMAT}: install a newer demijohn"
+            )
+        if isinstance(found, int) and 0 < found < FORMAT:
+            raise OlderFormat(
+                f"{where} has format {found}, this demijohn reads {FORMAT}: run extract-features again, "
+                "and demijohn cache remove for the old features"
             )
         expected = {field.name for field in fields(cls)}
         present = set(value) - {"format"}
@@ -92,3 +100,27 @@ class Recipe:
         arguments = {name: value[name] for name in expected}
         arguments["input_size"] = tuple(value["input_size"])
         return cls(**arguments)
+
+
+def differences(one: Recipe, other: Recipe) -> list[str]:
+    """Return which fields differ and how, as `field: one -> other`, in the order of the record.
+
+    >>> from dataclasses import replace
+    >>> a = Recipe("xception", "ab", (299, 299), "pillow", "rgb8", "exif", "squash-bilinear",
+    ...            "(rgb - 127.5) / 127.5", "last", "avg", "float32", 0)
+    >>> differences(a, replace(a, resize="crop-bilinear", input_size=(224, 224)))
+    ['input_size: 299x299 -> 224x224', 'resize: squash-bilinear -> crop-bilinear']
+    """
+    return [
+        f"{field.name}: {_shown(getattr(one, field.name))} -> {_shown(getattr(other, field.name))}"
+        for field in fields(Recipe)
+        if getattr(one, field.name) != getattr(other, field.name)
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    text = str(value)
+    is_digest = len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
+    return text[:12] if is_digest else text

@@ -28,6 +28,7 @@ from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
 
 FORMAT = 1
+_MEND = "train the run again with --force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         file["predicted"] = predictions.predicted
         file["scores"] = predictions.scores
         file.attrs["are_probabilities"] = predictions.are_probabilities
+        file.attrs["content"] = np.bytes_(_content(predictions))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -166,8 +168,8 @@ def read_predictions(path: Path) -> Predictions:
     DamagedFile
         The file cannot be read or an array is missing.
     """
-    with reading_hdf5(path, "train the run again with --force") as file:
-        return Predictions(
+    with reading_hdf5(path, _MEND) as file:
+        predictions = Predictions(
             keys=np.ascontiguousarray(file["keys"][:]).view(KEY_DTYPE).reshape(-1),
             labels=file["labels"][:],
             splits=file["splits"][:],
@@ -175,3 +177,15 @@ def read_predictions(path: Path) -> Predictions:
             scores=file["scores"][:],
             are_probabilities=bool(file.attrs["are_probabilities"]),
         )
+        if _content(predictions) != file.attrs["content"].decode():
+            raise DamagedFile(f"{path} is damaged: its arrays are not those that were written; {_MEND}")
+    return predictions
+
+
+def _content(predictions: Predictions) -> str:
+    arrays = (predictions.keys, predictions.labels, predictions.splits, predictions.predicted, predictions.scores)
+    digest = hashlib.sha256(repr([(array.shape, array.dtype.str) for array in arrays]).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(str(predictions.are_probabilities).encode())
+    return digest.hexdigest()

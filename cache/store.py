@@ -7,11 +7,13 @@ Nothing is created until something is written.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from .errors import UnknownDataset, UnknownFeatures
+from .errors import CacheError, DamagedFile, UnknownDataset, UnknownFeatures
 from .features import FeatureSet
+from .files import PARTIAL
 from .index import FileIndex
 from .recipe import Recipe
 from .refusals import Refusal, append_refusals, read_refusals
@@ -20,10 +22,14 @@ from .table import Dataset, Origin, read_dataset, read_origin, write_dataset
 
 
 class FeatureStore:
-    """Everything that demijohn keeps, in one folder."""
+    """Everything that demijohn keeps, in one folder.
 
-    def __init__(self, folder: str | Path = "bottlenecks") -> None:
+    `results` is where runs and the report go, if not into that folder, which then may be read-only.
+    """
+
+    def __init__(self, folder: str | Path = "bottlenecks", results: str | Path | None = None) -> None:
         self.folder = Path(folder).expanduser()
+        self.results = self.folder if results is None else Path(results).expanduser()
 
     def _find(self, pattern: str) -> list[Path]:
         """Return what fits a pattern, sorted; a folder that may not be read is an error, not empty."""
@@ -39,19 +45,41 @@ class FeatureStore:
     @property
     def report_folder(self) -> Path:
         """Where the report is written."""
-        return self.folder / "report"
+        return self.results / "report"
 
     def feature_set(self, recipe: Recipe) -> FeatureSet:
         """Return the feature set of a recipe, which may have no row yet."""
         return FeatureSet(self.folder / "features" / recipe.folder, recipe)
 
     def feature_sets(self) -> list[FeatureSet]:
-        """Return all feature sets that have rows, in the order of their folders."""
-        found = [FeatureSet.load(path.parent) for path in self._find("features/*/recipe.json")]
+        """Return all feature sets that have rows and can be read, in the order of their folders."""
+        found = [features for _, features in self.survey() if isinstance(features, FeatureSet)]
         return [features for features in found if features.has_parts()]
 
+    def survey(self) -> list[tuple[Path, FeatureSet | CacheError]]:
+        """Return every folder of features, with the feature set in it or why it cannot be read."""
+        found: list[tuple[Path, FeatureSet | CacheError]] = []
+        for folder in self._find("features/*"):
+            if not folder.is_dir() or folder.name.endswith(PARTIAL):
+                continue
+            try:
+                found.append((folder, FeatureSet.load(folder)))
+            except CacheError as error:
+                found.append((folder, error))
+            except FileNotFoundError:
+                if any(folder.glob("parts/*")):
+                    reason = f"{folder} has parts but no recipe.json: run extract-features again, or remove the folder"
+                    found.append((folder, DamagedFile(reason)))
+        return found
+
+    def generations(self, recipe: Recipe) -> list[FeatureSet]:
+        """Return the feature sets begun for a recipe whatever its generation, the newest first."""
+        found = [features for _, features in self.survey() if isinstance(features, FeatureSet)]
+        alike = [each for each in found if replace(each.recipe, generation=recipe.generation) == recipe]
+        return sorted(alike, key=lambda features: -features.recipe.generation)
+
     def find_feature_set(self, backbone: str | None = None, digest: str | None = None) -> FeatureSet:
-        """Return the only feature set that fits.
+        """Return the only feature set that fits; of several generations of one recipe, the newest.
 
         Parameters
         ----------
@@ -71,6 +99,8 @@ class FeatureStore:
             for features in every
             if backbone in (None, features.recipe.backbone) and features.digest.startswith(digest or "")
         ]
+        if not digest:
+            fitting = _newest(fitting)
         if len(fitting) == 1:
             return fitting[0]
         listing = ", ".join(f"{each.recipe.backbone} ({each.digest[:12]})" for each in fitting or every)
@@ -86,6 +116,9 @@ class FeatureStore:
                 f"{self.folder} holds no features of {asked}: expected one of {listing}; "
                 f"or run extract-features --backbone {backbone or 'NAME'}"
             )
+        unreadable = [error for _, error in self.survey() if isinstance(error, CacheError)]
+        if unreadable:
+            raise UnknownFeatures(f"{self.folder} holds no features that can be read: {unreadable[0]}")
         raise UnknownFeatures(f"{self.folder} holds no features yet: run extract-features IMAGES first")
 
     def dataset_names(self) -> list[str]:
@@ -131,7 +164,7 @@ class FeatureStore:
 
     def run_folder(self, run: str) -> Path:
         """Return the folder of a run, which may not exist."""
-        return self.folder / "runs" / run
+        return self.results / "runs" / run
 
     def find_run(self, run: str) -> Run | None:
         """Return a run by its id, or None."""
@@ -140,4 +173,12 @@ class FeatureStore:
 
     def runs(self) -> list[Run]:
         """Return all runs, in the order of their ids."""
-        return list_runs(self.folder / "runs")
+        return list_runs(self.results / "runs")
+
+
+def _newest(found: Sequence[FeatureSet]) -> list[FeatureSet]:
+    """Leave out each feature set that has a newer generation of the same recipe beside it."""
+    newest: dict[Recipe, FeatureSet] = {}
+    for features in sorted(found, key=lambda each: each.recipe.generation):
+        newest[replace(features.recipe, generation=0)] = features
+    return [features for features in found if features in newest.values()]

@@ -5,6 +5,7 @@ PipelineError
 ├── InvalidRequest (ValueError)     an argument, or the layout of the folder, makes no sense
 ├── DatasetClash (ValueError)       the name of the data set belongs to another folder
 ├── UnreadableImage (ValueError)    one picture cannot be decoded; it is skipped and listed
+├── OtherNumbers (ValueError)       this installation gives other features than those stored
 ├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
 └── NotTrainable (ValueError)       too few classes or pictures to train a head
 """
@@ -28,6 +29,10 @@ class DatasetClash(PipelineError, ValueError):
 
 class UnreadableImage(PipelineError, ValueError):
     """One picture cannot be decoded."""
+
+
+class OtherNumbers(PipelineError, ValueError):
+    """The present installation gives other features than those that are stored."""
 
 
 class TooManyUnreadable(PipelineError, ValueError):

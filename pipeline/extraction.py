@@ -13,28 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from ..cache.features import FeatureSet, Plan, plan_extraction
 from ..cache.part import Key
-from ..cache.recipe import Recipe
+from ..cache.plan import plan_extraction
 from ..cache.refusals import Refusal
-from ..cache.store import FeatureStore
-from ..cache.table import Dataset, Skipped
-from ..models.backbones import Backbone, find_backbone
-from ..models.backend import device_name
-from ..models.engines import TensorFlowEngine
+from ..cache.table import Skipped
+from ..cache.writer import FeatureWriter
 from . import images as decoding
-from .dataset import build_dataset, choose_root, find_keys
+from .dataset import build_dataset
 from .errors import TooManyUnreadable
-from .examples import refusals_that_hold
 from .feed import Decoded, Picture, decoding_ahead
 from .frozen import FrozenBackbone
 from .interruption import stopping_gently
-from .layout import list_images
+from .outlook import explain
+from .probing import Opened, open_features
 from .progress import SILENT, Progress
-from .provenance import describe_environment
+from .survey import Survey, first_paths, survey_images
 
-BATCH_SIZE = 32
-"""Pinned in a feature set when it is begun; see recipe.json."""
 BATCHES_AHEAD = 4
 """How many are decoded ahead of the network; bounds the memory."""
 
@@ -124,6 +118,7 @@ def extract_features(
     dataset: str | None = None,
     seed: int | None = None,
     max_bad: float = 1.0,
+    new: bool = False,
     progress: Progress = SILENT,
 ) -> Extraction:
     """Extract the features that are missing, and return what was found and done.
@@ -144,6 +139,9 @@ def extract_features(
         Of the hashed splits; by default the one that the data set has, or 0.
     max_bad : float
         Greatest fraction of skipped pictures that `Extraction.check` accepts.
+    new : bool
+        Where this installation gives other numbers than the stored features, begin a feature set
+        of its own beside them, instead of `OtherNumbers`.
 
     Raises
     ------
@@ -153,58 +151,60 @@ def extract_features(
         On SIGINT or SIGTERM, after what was extracted has been stored.
     """
     started = time.monotonic()
-    kept = FeatureStore(store)
-    record = find_backbone(backbone)
-    root, name = choose_root(None if images is None else Path(images), kept, dataset)
-    if seed is None:
-        origin = kept.dataset_origin(name)
-        seed = origin.seed if origin else 0
-    listing = list_images(root, leave_out=kept.folder)
-    # Weights first: where they are missing, nothing has been created yet.
-    frozen = FrozenBackbone(record, weights, kept.index, progress)
-    features = kept.feature_set(_recipe(record, frozen.digest))
-
-    keys, unreadable, hashed = find_keys(listing, kept.index)
-    refusals = refusals_that_hold(kept)
-    lost = [*listing.skipped, *unreadable]
-    table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
-    wanted = [row.key for row in table.rows]
-    first = plan = plan_extraction(wanted, features.keys(), refusals)
-    kept.index.remember(hashed)
+    survey = survey_images(
+        images, backbone=backbone, weights=weights, store=store, dataset=dataset, seed=seed, progress=progress
+    )
+    kept, frozen, features, refusals = survey.store, survey.frozen, survey.features, survey.refusals
+    table, plan = survey.table, survey.plan
+    kept.index.remember(survey.hashed)
     frozen.remember()
     kept.save_dataset(table)
-    progress.say(_summary(table, plan, len(lost)))
+    progress.say(str(survey))
+    opened = None
+    if new:
+        opened = open_features(kept, survey.recipe, frozen, progress, new=True)
+        if opened.features.digest != features.digest:
+            features = opened.features
+            progress.say(f"with the features of this installation, {features.recipe.folder}")
+            plan = plan_extraction([row.key for row in table.rows], features.keys(), refusals)
+    elif plan.missing and not plan.present:
+        _say_why(survey, progress)
+    first, keys = plan, survey.keys
 
     outcome = _Outcome()
     while plan.missing:
+        opened = opened or open_features(kept, survey.recipe, frozen, progress)
         try:
-            _extract(features, frozen, _first_paths(table, plan.missing), progress, outcome, cached=len(first.present))
+            _extract(opened, frozen, first_paths(table, plan.missing), progress, outcome, cached=len(first.present))
         finally:
             kept.add_refusals(outcome.take_refused(refusals))
         # What was really read counts: a file may have changed or gone since it was hashed. Each turn
         # of this loop stores rows, learns of refusals or loses files, so it ends.
         keys = {path: key for path, key in (keys | outcome.changed).items() if path not in outcome.lost}
-        skipped = [*lost, *(Skipped(path, reason) for path, reason in outcome.lost.items())]
-        table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=skipped)
+        skipped = [*survey.lost, *(Skipped(path, reason) for path, reason in outcome.lost.items())]
+        table = build_dataset(
+            table.name, survey.listing, keys, seed=table.origin.seed, unreadable=refusals, skipped=skipped
+        )
         kept.save_dataset(table)
         plan = plan_extraction([row.key for row in table.rows], features.keys(), refusals)
     features.refresh()
+    features.note_use()
     unreadable_keys = set(plan.refused)
     refused = [Skipped(row.path, refusals[row.key]) for row in table.rows if row.key in unreadable_keys]
     for note in table.notes:
         progress.warn(note)
     return Extraction(
-        dataset=name,
-        seed=seed,
-        backbone=record.name,
+        dataset=table.name,
+        seed=table.origin.seed,
+        backbone=frozen.backbone.name,
         digest=features.digest,
-        images=len(listing.files) + len(listing.skipped),
+        images=survey.images,
         cached=len(first.present),
         extracted=len(outcome.done),
-        duplicates=len(wanted) - len(set(wanted)),
+        duplicates=survey.duplicates,
         skipped=(*table.skipped, *refused),
         rows=len(plan.present),
-        width=record.width,
+        width=frozen.backbone.width,
         features=features.path if features.has_parts() else None,
         seconds=time.monotonic() - started,
         images_per_second=outcome.rate,
@@ -214,21 +214,11 @@ def extract_features(
     )
 
 
-def _recipe(backbone: Backbone, weights: str) -> Recipe:
-    return Recipe(
-        backbone=backbone.name,
-        weights=weights,
-        input_size=backbone.input_size,
-        decoder=decoding.DECODER,
-        colour=decoding.COLOUR,
-        orientation=decoding.ORIENTATION,
-        resize=backbone.resize,
-        preprocessing=str(backbone.preprocessing),
-        layer="last",
-        pooling="avg",
-        precision="float32",
-        view=0,
-    )
+def _say_why(survey: Survey, progress: Progress) -> None:
+    """Say why nothing is cached, where other features of the backbone are."""
+    for other in explain(survey):
+        if other.cached:
+            progress.say(f"nothing cached, since {other}")
 
 
 @dataclass(slots=True)
@@ -266,7 +256,7 @@ class _Outcome:
 
 
 def _extract(
-    features: FeatureSet,
+    opened: Opened,
     frozen: FrozenBackbone,
     pictures: Sequence[Picture],
     progress: Progress,
@@ -275,28 +265,18 @@ def _extract(
     cached: int,
 ) -> None:
     """Run the network over some pictures and store their features; `outcome` tells how far it came."""
-    provenance = {
-        "engine": TensorFlowEngine.name,
-        "batch_size": BATCH_SIZE,
-        "width": frozen.backbone.width,
-        "weights": frozen.request,
-        "device": device_name(),
-        **describe_environment(),
-    }
-    batch_size = features.begin(provenance)["batch_size"]
-    progress.say(f"loading {frozen.backbone.name}")
-    engine = TensorFlowEngine(frozen.backbone, frozen.load()[0], batch_size=batch_size)
+    engine, backbone = opened.engine, frozen.backbone
     outcome.device = engine.device
-    progress.say(f"running on {engine.device}, float32, batches of {batch_size}")
+    progress.say(f"running on {engine.device}, float32, batches of {engine.batch_size}")
     started, before = time.monotonic(), len(outcome.done)
-    backbone = frozen.backbone
+    ahead = BATCHES_AHEAD * engine.batch_size
     with (
         stopping_gently() as stop,
-        features.writer() as writer,
+        FeatureWriter(opened.features) as writer,
         progress.count(len(pictures), cached=cached) as count,
-        decoding_ahead(pictures, backbone.input_size, backbone.resize, ahead=BATCHES_AHEAD * batch_size) as decoded,
+        decoding_ahead(pictures, backbone.input_size, backbone.resize, ahead=ahead) as decoded,
     ):
-        while batch := list(islice(decoded, batch_size)):
+        while batch := list(islice(decoded, engine.batch_size)):
             if stop.is_set():
                 raise KeyboardInterrupt
             good = [(each.key, each.pixels) for each in batch if each.key and each.pixels is not None]
@@ -307,23 +287,3 @@ def _extract(
                 outcome.note(each)
             count(extracted=len(good), skipped=len(batch) - len(good))
     outcome.rate = (len(outcome.done) - before) / (time.monotonic() - started)
-
-
-def _first_paths(table: Dataset, keys: Sequence[Key]) -> list[Picture]:
-    """Return one file per key, in the order of the keys."""
-    paths: dict[Key, str] = {}
-    for row in table.rows:
-        paths.setdefault(row.key, row.path)
-    return [Picture(table.origin.root / paths[key], paths[key], key) for key in keys]
-
-
-def _summary(table: Dataset, plan: Plan, unreadable: int) -> str:
-    distinct = len(plan.missing) + len(plan.present) + len(plan.refused)
-    parts = [f"{len(table.rows) + unreadable:,} images: {len(plan.present):,} cached, {len(plan.missing):,} new"]
-    if len(table.rows) > distinct:
-        parts.append(f"{len(table.rows) - distinct:,} duplicates")
-    if plan.refused:
-        parts.append(f"{len(plan.refused):,} refused earlier")
-    if unreadable:
-        parts.append(f"{unreadable:,} unreadable")
-    return "; ".join(parts)

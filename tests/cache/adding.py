@@ -14,13 +14,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from demijohn.cache import FeatureSet, StoreNotWritable
+from demijohn.cache import FeatureSet, FeatureWriter, StoreNotWritable
 from support.rows import feature_set, rows
 
 
 def add(features: FeatureSet, first: int, stop: int) -> None:
     """Add rows in one session."""
-    with features.writer() as writer:
+    with FeatureWriter(features) as writer:
         for start in range(first, stop, 3):
             writer.add(*rows(range(start, min(start + 3, stop))))
             writer.commit()
@@ -47,14 +47,14 @@ def fill_the_disk(features: FeatureSet) -> None:
     for limit in (0, 1, 96, 1000, 2048, 4096, size // 2, size - 3000, size - 100, size - 1):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
-            with features.writer() as writer:
+            with FeatureWriter(features) as writer:
                 writer.add(*new)
         except StoreNotWritable as error:
             print(error, flush=True)
         assert features.keys() == set(old[0])
         assert (features.read(old[0]) == old[1]).all()
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    with features.writer() as writer:
+    with FeatureWriter(features) as writer:
         writer.add(*new)
     assert (features.read([*old[0], *new[0]]) == np.concatenate([old[1], new[1]])).all()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import FeatureSet, StoreNotWritable
-from demijohn.cache import features as module
+from demijohn.cache import FeatureSet, FeatureWriter, StoreNotWritable, merge_parts
+from demijohn.cache import merging as module
 from support.rows import WIDTH, feature_set, key, row, rows
 
 Adding = Callable[..., subprocess.Popen[str]]
@@ -85,7 +85,7 @@ def test_killed_at_any_instant_every_committed_row_is_right(tmp_path: Path, addi
         committed = max([committed, *map(int, out.split())])
         check(feature_set(tmp_path), committed, committed + 99)
     features = feature_set(tmp_path)
-    with features.writer() as writer:
+    with FeatureWriter(features) as writer:
         writer.add(*rows(range(5)))
     check_visible(features, check(features, committed, committed + 99))
     assert not list(tmp_path.rglob("parts/*.partial"))
@@ -102,7 +102,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path, adding: Addin
         assert process.returncode == 0, err
     features = feature_set(tmp_path)
     assert check(features, 100, 100) == set(range(100))
-    features.merge([])
+    merge_parts(features, [])
     check_visible(features, set(range(100)))
 
 
@@ -128,7 +128,7 @@ def test_a_writer_goes_on_after_a_full_disk_with_all_that_was_added(
 
     features = feature_set(tmp_path)
     features.commit(*rows([9]))
-    writer = features.writer()
+    writer = FeatureWriter(features)
     writer.add(*rows([1]))
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
@@ -147,7 +147,7 @@ def test_a_full_disk_ends_a_session_with_that_error_and_keeps_what_was_committed
         raise OSError(errno.ENOSPC, "injected")
 
     def work(patch: pytest.MonkeyPatch) -> None:
-        with feature_set(tmp_path).writer() as writer:
+        with FeatureWriter(feature_set(tmp_path)) as writer:
             writer.add(*rows([1]))
             writer.commit()
             patch.setattr(os, "fsync", full)
@@ -190,13 +190,13 @@ def test_stopped_before_any_step_on_disk_nothing_is_lost(
         last += 1
         store, steps, told = tmp_path / str(last), -1000, 0
         features = feature_set(store)
-        with features.writer() as writer:
+        with FeatureWriter(features) as writer:
             writer.add(*rows(range(6)))
         merged = features.parts()[0].path
         os.utime(merged, (1, 1))
         steps = 0
         try:
-            with features.writer() as writer:
+            with FeatureWriter(features) as writer:
                 for told in range(6, 15, 3):
                     writer.add(*rows(range(told, told + 3)))
                     writer.commit()
@@ -206,7 +206,7 @@ def test_stopped_before_any_step_on_disk_nothing_is_lost(
             pass
         steps = -1000
         check(feature_set(store), told, 15)
-        with features.writer() as writer:
+        with FeatureWriter(features) as writer:
             writer.add(*rows(range(4, 15)))
         assert check(feature_set(store), 15, 15) == set(range(15))
         check_visible(features, set(range(15)))

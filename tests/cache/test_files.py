@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,15 @@ from typing import Any
 
 import pytest
 from demijohn.cache import DamagedFile, StoreNotWritable
-from demijohn.cache.files import partial_name, read_json, remove_leftovers, replacing, write_bytes, write_json
+from demijohn.cache.files import (
+    machine_name,
+    partial_name,
+    read_json,
+    remove_leftovers,
+    replacing,
+    write_bytes,
+    write_json,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -172,21 +179,20 @@ def test_anything_but_a_json_object_is_damage(path: Path, content: bytes) -> Non
 
 
 def test_leftovers_of_the_dead_are_removed_and_nothing_else(tmp_path: Path, dead: int) -> None:
-    host = socket.gethostname()
     living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         keep = {
             "a.h5",
             "partial",
             partial_name(Path("mine.h5")).name,
-            f"theirs.h5.{host}.{living.pid}.partial",
-            f"elsewhere.h5.not-{host}.{dead}.partial",
-            f"other.{host}.word.partial",
-            f"a.h5.{host}.{dead}.partial.h5",
+            f"theirs.h5.{machine_name()}.{living.pid}.partial",
+            f"elsewhere.h5.not-{machine_name()}.{dead}.partial",
+            f"other.{machine_name()}.word.partial",
+            f"a.h5.{machine_name()}.{dead}.partial.h5",
         }
-        for name in keep | {f"a.h5.{host}.{dead}.partial"}:
+        for name in keep | {f"a.h5.{machine_name()}.{dead}.partial"}:
             (tmp_path / name).touch()
-        folder = tmp_path / f"svm-xception-0123456789.{host}.{dead}.partial"
+        folder = tmp_path / f"svm-xception-0123456789.{machine_name()}.{dead}.partial"
         folder.mkdir()
         (folder / "run.json").touch()
         remove_leftovers(tmp_path)

@@ -59,13 +59,17 @@ def test_an_error_on_the_way_leaves_the_old_file(tmp_path: Path, kind: type[Base
 def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "file.h5")
 
-    def half(path: Path, content: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(content[: len(content) // 2])
-        raise OSError(errno.ENOSPC, "injected")
+    write_some, calls = os.write, 0
+
+    def half(descriptor: int, content: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise OSError(errno.ENOSPC, "injected")
+        return write_some(descriptor, content[: len(content) // 2])
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", half)
+        patch.setattr(os, "write", half)
         with pytest.raises(StoreNotWritable, match="free some space"):
             write(tmp_path / "file.h5", VALUES + 1)
     with reading_hdf5(tmp_path / "file.h5", "") as file:

@@ -3,13 +3,14 @@
 import hashlib
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, NewerFormat
+import xxhash
+from demijohn.cache import DamagedFile, NewerFormat, OlderFormat
 from demijohn.cache.part import keys_from_array, keys_to_array, open_part, read_rows, write_part
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ def write(folder: Path, count: int = 40) -> Path:
 
 def read_all(path: Path) -> NDArray[np.float32]:
     part = open_part(path, "abc")
-    return np.concatenate([block for _, block in read_rows(part, np.arange(len(part.keys)))])
+    return np.concatenate([block.copy() for _, block in read_rows(part, np.arange(len(part.keys)))])
 
 
 @given(st.lists(st.binary(min_size=32, max_size=32)))
@@ -51,16 +52,17 @@ def test_any_hdf5_reader_sees_keys_and_rows(tmp_path: Path) -> None:
         for each, values in zip(keys, file["features"][:], strict=True):
             assert (values == expected[each]).all()
         assert dict(file.attrs)["rows"] == 40
-        assert file["features"].fletcher32
+        assert file["features"].chunks is None
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_reading_gives_the_rows_asked_for_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = open_part(write(tmp_path), "abc")
     monkeypatch.setattr("demijohn.cache.part.BLOCK_BYTES", 4 * WIDTH * 3)
+    monkeypatch.setattr("demijohn.cache.part.READ_BYTES", 4 * WIDTH * 3)
+    part = open_part(write(tmp_path), "abc")
     wanted = np.array([0, 0, 2, 3, 9, 17, 18, 39, 39])
     result = np.full((len(wanted), WIDTH), np.nan, np.float32)
-    blocks = list(read_rows(part, wanted))
+    blocks = [(where, values.copy()) for where, values in read_rows(part, wanted)]
     assert len(blocks) > 2
     for where, values in blocks:
         result[where] = values
@@ -69,16 +71,40 @@ def test_reading_gives_the_rows_asked_for_in_blocks(tmp_path: Path, monkeypatch:
     assert part.supersedes == {"a.h5", "b.h5"}
 
 
-def test_no_bit_of_the_features_can_flip_unseen(tmp_path: Path) -> None:
+def flips(path: Path, *, step: int) -> Iterator[int]:
+    """Flip one bit of a file after another, the file whole again after each; yield where."""
+    content, draw = path.read_bytes(), random.Random(0)
+    for at in range(0, len(content), step):
+        path.write_bytes(content[:at] + bytes([content[at] ^ (1 << draw.randrange(8))]) + content[at + 1 :])
+        yield at
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.slow)])
+def test_no_bit_of_a_part_can_flip_and_change_what_is_read(tmp_path: Path, step: int) -> None:
     path = write(tmp_path)
-    with h5py.File(path) as file:
-        chunk = file["features"].id.get_chunk_info(0)
-    content = path.read_bytes()
-    for at in range(chunk.byte_offset, chunk.byte_offset + chunk.size, 37):
-        path.write_bytes(content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :])
-        part = open_part(path, "abc")
-        with pytest.raises(DamagedFile, match=path.name):
-            list(read_rows(part, np.arange(40)))
+    whole = open_part(path, "abc")
+    keys, values = whole.keys.tobytes(), read_all(path).tobytes()
+    seen = 0
+    for _ in flips(path, step=step):
+        try:
+            part = open_part(path, "abc")
+            assert part.keys.tobytes() == keys
+            assert part.supersedes == whole.supersedes
+            assert read_all(path).tobytes() == values
+        except (DamagedFile, NewerFormat, OlderFormat):
+            seen += 1
+    assert seen > 1000 // step
+
+
+def test_a_block_of_zeros_is_seen(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    part = open_part(path, "abc")
+    content = bytearray(path.read_bytes())
+    content[part.offset : part.offset + 40 * 4 * WIDTH] = bytes(40 * 4 * WIDTH)
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile, match="a checksum does not fit"):
+        read_all(path)
 
 
 def test_a_part_cut_short_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -110,6 +136,10 @@ def test_another_recipe_and_a_newer_format(tmp_path: Path) -> None:
         file.attrs["format"] = 99
     with pytest.raises(NewerFormat, match="install a newer demijohn"):
         open_part(path, "abc")
+    with h5py.File(path, "a") as file:
+        file.attrs["format"] = 1
+    with pytest.raises(OlderFormat, match="verify --repair"):
+        open_part(path, "abc")
 
 
 @given(st.lists(keys_of_any_kind, min_size=1, max_size=30))
@@ -137,55 +167,45 @@ def test_keys_and_rows_of_any_kind_survive_the_disk(keys: list[bytes], width: in
 
 @given(st.lists(st.integers(0, 39)), st.integers(1, 400), st.integers(1, 400))
 @settings(deadline=None, max_examples=50)
-def test_any_rows_come_in_blocks_that_are_theirs(chosen: list[int], block_bytes: int, chunk_bytes: int) -> None:
+def test_any_rows_come_in_blocks_that_are_theirs(chosen: list[int], block_bytes: int, read_bytes: int) -> None:
     wanted = np.array(sorted(chosen), dtype=np.intp)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("demijohn.cache.part.BLOCK_BYTES", block_bytes)
-        patch.setattr("demijohn.cache.part.CHUNK_BYTES", chunk_bytes)
+        patch.setattr("demijohn.cache.part.READ_BYTES", read_bytes)
         part = open_part(write(Path(folder)), "abc")
         with h5py.File(part.path) as file:
             values = file["features"][:]
         seen: list[int] = []
         for which, block in read_rows(part, wanted):
-            assert np.ptp(wanted[which]) * 4 * WIDTH <= block_bytes
+            assert np.ptp(wanted[which]) * 4 * WIDTH <= max(block_bytes, read_bytes)
             assert (block == values[wanted[which]]).all()
             seen.extend(range(which.start, which.stop))
     assert seen == list(range(len(wanted)))
 
 
-def test_the_content_can_be_checked_without_demijohn(tmp_path: Path) -> None:
+def test_a_part_can_be_checked_without_demijohn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demijohn.cache.part.BLOCK_BYTES", 4 * WIDTH * 16)
     with h5py.File(write(tmp_path)) as file:
-        content = hashlib.sha256(file["keys"][:].tobytes() + file["features"][:].tobytes()).hexdigest()
-        assert file.attrs["content"] == content
-        assert file.attrs["format"] == 1
-        assert file.attrs["recipe"] == "abc"
-        assert file["supersedes"][:].tolist() == [b"a.h5", b"b.h5"]
-        assert file["keys"].fletcher32
-
-
-def test_no_bit_of_the_keys_can_flip_unseen(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    content, draw = path.read_bytes(), random.Random(0)
-    with h5py.File(path) as file:
-        chunk = file["keys"].id.get_chunk_info(0)
-    for _ in range(40):
-        at = chunk.byte_offset + draw.randrange(chunk.size)
-        path.write_bytes(content[:at] + bytes([content[at] ^ (1 << draw.randrange(8))]) + content[at + 1 :])
-        with pytest.raises(DamagedFile, match=path.name):
-            open_part(path, "abc")
+        rows, checksums = file["features"][:], file["checksums"][:].tobytes()
+        assert file.attrs["block_rows"] == 16
+        assert checksums == b"".join(xxhash.xxh3_128_digest(rows[start : start + 16]) for start in (0, 16, 32))
+        content = hashlib.sha256(file["keys"][:].tobytes() + checksums + file["supersedes"][:].tobytes()).hexdigest()
+        assert file.attrs["content"] == content.encode()
+        assert (file.attrs["format"], file.attrs["recipe"]) == (2, b"abc")
+        assert [name.tobytes().rstrip() for name in file["supersedes"][:]] == [b"a.h5", b"b.h5"]
 
 
 def test_damage_in_one_block_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("demijohn.cache.part.CHUNK_BYTES", 4 * WIDTH * 16)
+    monkeypatch.setattr("demijohn.cache.part.BLOCK_BYTES", 4 * WIDTH * 16)
+    monkeypatch.setattr("demijohn.cache.part.READ_BYTES", 4 * WIDTH * 16)
     path = write(tmp_path)
-    with h5py.File(path) as file:
-        values, chunk = file["features"][:], file["features"].id.get_chunk_info(2)
-    content = bytearray(path.read_bytes())
-    content[chunk.byte_offset] ^= 1
-    path.write_bytes(content)
     part = open_part(path, "abc")
-    ((_, block),) = read_rows(part, np.arange(32))
-    assert (block == values[:32]).all()
+    values = read_all(path)
+    content = bytearray(path.read_bytes())
+    content[part.offset + 32 * 4 * WIDTH] ^= 1
+    path.write_bytes(content)
+    found = np.concatenate([block.copy() for _, block in read_rows(part, np.arange(32))])
+    assert (found == values[:32]).all()
     with pytest.raises(DamagedFile, match=path.name):
         list(read_rows(part, np.arange(33)))
 
@@ -201,11 +221,13 @@ def test_damage_in_one_block_does_not_hide_the_others(tmp_path: Path, monkeypatc
 )
 def test_what_only_has_the_name_of_a_part(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "x.h5")
-    with pytest.raises(DamagedFile, match=r"x\.h5 is damaged: .*move it away"):
+    with pytest.raises(DamagedFile, match=r"x\.h5 is damaged: .*verify --repair"):
         open_part(tmp_path / "x.h5", "abc")
 
 
-@pytest.mark.parametrize("name", ["features", "keys", "supersedes", "@format", "@recipe", "@rows"])
+@pytest.mark.parametrize(
+    "name", ["features", "keys", "checksums", "supersedes", "@format", "@recipe", "@rows", "@content", "@block_rows"]
+)
 def test_a_part_that_lacks_something_is_damaged(tmp_path: Path, name: str) -> None:
     path = write(tmp_path)
     with h5py.File(path, "a") as file:

@@ -22,18 +22,19 @@ EXAMPLE = Recipe(
     precision="float32",
     view=0,
 )
-CHANGED = {"input_size": (299, 300), "view": 1}
+CHANGED = {"input_size": (299, 300), "view": 1, "generation": 1}
 texts = st.text(max_size=20)
 recipes = st.builds(
     Recipe,
     **{field.name: texts for field in fields(Recipe) if field.name not in CHANGED},  # type: ignore[arg-type]
     input_size=st.tuples(st.integers(1, 999), st.integers(1, 999)),
     view=st.integers(0, 99),
+    generation=st.integers(0, 9),
 )
 
 
 def test_the_digest_is_the_one_that_stores_out_there_are_named_by() -> None:
-    assert EXAMPLE.digest == "adbe865dc3c5b03c9fa919f987755aed9a7d038647b047db10172e18573e75cb"
+    assert EXAMPLE.digest == "9b315b077757dac26ca55d7a4b5e7437e0d2f66ca0bc0c0c49c07ac9ff9ca35b"
     assert EXAMPLE.folder == f"xception-{EXAMPLE.digest[:12]}"
 
 

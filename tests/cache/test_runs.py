@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, NewerFormat, Run, StoreNotWritable, run_id
+from demijohn.cache.files import machine_name
 from demijohn.cache.part import keys_to_array
 from demijohn.cache.runs import Predictions, list_runs, new_run, read_predictions, read_run, write_predictions
 from hypothesis import given, settings
@@ -170,8 +170,8 @@ def test_everything_in_a_run_is_durable_before_it_is_named(tmp_path: Path, monke
 def test_what_a_killed_process_left_is_removed_by_the_next_run(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = tmp_path / f"a.{socket.gethostname()}.{dead.pid}.partial"
-    living = tmp_path / f"a.{socket.gethostname()}.{os.getppid()}.partial"
+    left = tmp_path / f"a.{machine_name()}.{dead.pid}.partial"
+    living = tmp_path / f"a.{machine_name()}.{os.getppid()}.partial"
     for folder in (left, living):
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps(RECORD))

@@ -5,17 +5,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from demijohn.cache import DamagedFile, Dataset, FeatureStore, Origin, Refusal, Row, UnknownDataset, UnknownFeatures
+from demijohn.cache import (
+    DamagedFile,
+    Dataset,
+    FeatureSet,
+    FeatureStore,
+    Origin,
+    Refusal,
+    Row,
+    UnknownDataset,
+    UnknownFeatures,
+)
 from demijohn.cache.index import hash_file
 from demijohn.cache.runs import new_run
-from support.rows import recipe, rows
+from support.rows import PROBE, recipe, rows
 
 
 def fill(folder: Path, *backbones: str) -> FeatureStore:
     store = FeatureStore(folder)
     for backbone in backbones:
         features = store.feature_set(recipe(backbone))
-        features.begin({})
+        features.begin({}, PROBE)
         features.commit(*rows([1]))
     return store
 
@@ -45,15 +55,38 @@ def test_feature_sets_are_found_by_what_is_unique(tmp_path: Path) -> None:
 
 def test_a_feature_set_without_rows_is_none(tmp_path: Path) -> None:
     store = fill(tmp_path, "xception")
-    store.feature_set(recipe("resnet50")).begin({})
+    store.feature_set(recipe("resnet50")).begin({}, PROBE)
     assert [features.recipe.backbone for features in store.feature_sets()] == ["xception"]
 
 
 def test_a_damaged_recipe_is_told(tmp_path: Path) -> None:
     store = fill(tmp_path, "xception")
     (store.feature_set(recipe("xception")).folder / "recipe.json").write_text("{}")
-    with pytest.raises(DamagedFile, match="expected recipe and provenance"):
-        store.feature_sets()
+    with pytest.raises(UnknownFeatures, match="expected recipe, provenance and probe"):
+        store.find_feature_set()
+    fill(tmp_path, "resnet50")
+    assert [features.recipe.backbone for features in store.feature_sets()] == ["resnet50"]
+    ((_, first), (damaged, error)) = store.survey()
+    assert (damaged.name, type(first), type(error)) == (recipe().folder, FeatureSet, DamagedFile)
+
+
+def test_a_set_of_an_earlier_format_is_told_apart_from_damage(tmp_path: Path) -> None:
+    store = fill(tmp_path, "xception")
+    path = store.feature_set(recipe("xception")).folder / "recipe.json"
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(UnknownFeatures, match="has format 1, this demijohn reads 2: run extract-features again"):
+        store.find_feature_set()
+
+
+def test_the_newest_generation_is_taken_unless_an_older_one_is_named(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    recipes = [replace(recipe(), generation=number) for number in (0, 2, 1)]
+    for each in recipes:
+        store.feature_set(each).begin({}, PROBE)
+        store.feature_set(each).commit(*rows([1]))
+    assert store.find_feature_set("xception").recipe.generation == 2
+    assert store.find_feature_set(digest=recipes[0].digest[:12]).recipe.generation == 0
+    assert [each.recipe.generation for each in store.generations(recipe())] == [2, 1, 0]
 
 
 def test_data_sets_are_found_by_name_or_when_alone(tmp_path: Path) -> None:
@@ -84,7 +117,7 @@ def test_two_sets_of_one_backbone_are_told_apart_by_digest(tmp_path: Path) -> No
     store = FeatureStore(tmp_path)
     recipes = [recipe(), replace(recipe(), weights="other"), recipe("resnet50")]
     for each in recipes:
-        store.feature_set(each).begin({})
+        store.feature_set(each).begin({}, PROBE)
         store.feature_set(each).commit(*rows([1]))
     with pytest.raises(
         UnknownFeatures, match=r"2 feature sets that fit: .*; choose one with --features DIGEST"

@@ -27,6 +27,7 @@ from demijohn.pipeline import (
 )
 from demijohn.pipeline import extraction as module
 from demijohn.pipeline.images import decode_image
+from demijohn.pipeline.probing import BATCH_SIZE
 from support.commands import command, environment, run
 from support.pictures import encode, picture, write_classes
 from support.standin import WIDTH
@@ -48,7 +49,7 @@ def test_every_picture_gets_the_row_of_its_own_bytes(tiny: str, photos: Path, tm
     done = extract(photos, tmp_path / "store")
     backbone = BACKBONES[tiny]
     network, _ = load_extractor(backbone, locate_weights(backbone, "random"))
-    engine = TensorFlowEngine(backbone, network, batch_size=module.BATCH_SIZE)
+    engine = TensorFlowEngine(backbone, network, batch_size=BATCH_SIZE)
     rows = rows_of(done.features)
     paths = sorted(photos.glob("*/*.png"))
     assert (done.images, done.extracted, done.rows, done.width) == (36, 36, 36, WIDTH)
@@ -326,9 +327,11 @@ def test_the_batch_size_is_pinned_by_the_one_who_began(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract(photos / "red", tmp_path / "store", dataset="a")
-    monkeypatch.setattr(module, "BATCH_SIZE", 5)
+    monkeypatch.setattr("demijohn.pipeline.probing.BATCH_SIZE", 5)
     extract(photos / "blue", tmp_path / "store", dataset="b")
-    assert FeatureStore(tmp_path / "store").find_feature_set().provenance["batch_size"] == 32
+    begun = FeatureStore(tmp_path / "store").find_feature_set().begun
+    assert begun is not None
+    assert begun.provenance["batch_size"] == 32
 
 
 def test_memory_is_bounded_by_what_is_decoded_ahead(tiny: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from demijohn.cache import FeatureSet, FeatureStore, Key, Recipe
+from demijohn.cache import FeatureSet, FeatureStore, Key, Probe, Recipe
 from numpy.typing import NDArray
 
 WIDTH = 5
+PROBE = Probe({"picture": np.arange(WIDTH, dtype=np.float32)})
 
 
 def key(number: int) -> Key:
@@ -36,5 +37,5 @@ def recipe(backbone: str = "xception") -> Recipe:
 def feature_set(folder: Path) -> FeatureSet:
     """Return the feature set of `recipe()` in a store."""
     features = FeatureStore(folder).feature_set(recipe())
-    features.begin({"batch_size": 32})
+    features.begin({"batch_size": 32}, PROBE)
     return features

@@ -1,0 +1,124 @@
+"""What an extraction would have to do: the pictures, their keys, the recipe, and what is there already.
+
+Nothing is written and no picture is decoded here. `extract_features` goes on from it; `plan_features`
+and `explain_features` only tell it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cache.features import FeatureSet
+from ..cache.index import Hashed
+from ..cache.part import Key
+from ..cache.plan import Plan, plan_extraction
+from ..cache.recipe import Recipe
+from ..cache.store import FeatureStore
+from ..cache.table import Dataset, Skipped
+from ..models.backbones import Backbone, find_backbone
+from . import images as decoding
+from .dataset import build_dataset, choose_root, find_keys
+from .examples import refusals_that_hold
+from .feed import Picture
+from .frozen import FrozenBackbone
+from .layout import Listing, list_images
+from .progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The state of a data set and of its features before an extraction."""
+
+    store: FeatureStore
+    listing: Listing
+    keys: dict[str, Key]
+    """Path to key, of every file that can be opened."""
+    hashed: list[Hashed]
+    """What the index does not know yet."""
+    lost: list[Skipped]
+    """Files that cannot be opened."""
+    refusals: dict[Key, str]
+    table: Dataset
+    frozen: FrozenBackbone
+    recipe: Recipe
+    features: FeatureSet
+    """The newest generation of the recipe, or the one that would be begun."""
+    plan: Plan
+
+    @property
+    def duplicates(self) -> int:
+        """Files whose bytes another file has, too."""
+        return len(self.table.rows) - len({row.key for row in self.table.rows})
+
+    @property
+    def images(self) -> int:
+        """Picture files considered."""
+        return len(self.listing.files) + len(self.listing.skipped)
+
+    def __str__(self) -> str:
+        """Return the line that every run says."""
+        plan = self.plan
+        parts = [f"{self.images:,} images: {len(plan.present):,} cached, {len(plan.missing):,} new"]
+        if self.duplicates:
+            parts.append(f"{self.duplicates:,} duplicates")
+        if plan.refused:
+            parts.append(f"{len(plan.refused):,} refused earlier")
+        if self.lost:
+            parts.append(f"{len(self.lost):,} unreadable")
+        return "; ".join(parts)
+
+
+def survey_images(
+    images: str | Path | None,
+    *,
+    backbone: str,
+    weights: str,
+    store: str | Path,
+    dataset: str | None,
+    seed: int | None,
+    progress: Progress,
+) -> Survey:
+    """Return what there is; see `extract_features` for the arguments and errors."""
+    kept = FeatureStore(store)
+    record = find_backbone(backbone)
+    root, name = choose_root(None if images is None else Path(images), kept, dataset)
+    if seed is None:
+        origin = kept.dataset_origin(name)
+        seed = origin.seed if origin else 0
+    listing = list_images(root, leave_out=kept.folder)
+    # Weights first: where they are missing, nothing has been created yet.
+    frozen = FrozenBackbone(record, weights, kept.index, progress)
+    recipe = recipe_of(record, frozen.digest)
+    generations = kept.generations(recipe)
+    features = generations[0] if generations else kept.feature_set(recipe)
+    keys, unreadable, hashed = find_keys(listing, kept.index)
+    refusals = refusals_that_hold(kept)
+    lost = [*listing.skipped, *unreadable]
+    table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
+    plan = plan_extraction([row.key for row in table.rows], features.keys(), refusals)
+    return Survey(kept, listing, keys, hashed, lost, refusals, table, frozen, recipe, features, plan)
+
+
+def recipe_of(backbone: Backbone, weights: str) -> Recipe:
+    """Return the recipe of a backbone with some weights, by their digest."""
+    return Recipe(
+        backbone=backbone.name,
+        weights=weights,
+        input_size=backbone.input_size,
+        decoder=decoding.DECODER,
+        colour=decoding.COLOUR,
+        orientation=decoding.ORIENTATION,
+        resize=backbone.resize,
+        preprocessing=str(backbone.preprocessing),
+        layer="last",
+        pooling="avg",
+        precision="float32",
+        view=0,
+    )
+
+
+def first_paths(table: Dataset, keys: tuple[Key, ...]) -> list[Picture]:
+    """Return one file per key, in the order of the keys."""
+    paths: dict[Key, str] = {}
+    for row in table.rows:
+        paths.setdefault(row.key, row.path)
+    return [Picture(table.origin.root / paths[key], paths[key], key) for key in keys]
