@@ -35,7 +35,8 @@ def writing_errors(path: Path) -> Iterator[None]:
         mend = "free some space" if full else "make the folder writable"
         raise StoreNotWritable(
             f"cannot write {path}: {reason}; what was stored before is intact. "
-            f"Either {mend} or choose another one with --store, then run the same command again"
+            f"Either {mend} or choose another one with --store (--results for runs and the report), "
+            "then run the same command again"
         ) from error
 
 

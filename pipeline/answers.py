@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .checking import Guess
     from .extraction import Extraction
     from .reporting import Report
+    from .upkeep import Change, Holding, Verified
 
 _PATHS_PER_REASON = 5
 
@@ -103,6 +104,58 @@ def print_heads(catalogue: Sequence[dict[str, Any]]) -> None:
         for facts in catalogue
     ]
     print_table(["name", "what it is", "settings"], rows)
+
+
+def print_holdings(holdings: Sequence["Holding"], store: str) -> None:
+    """Print what features a store holds."""
+    if not holdings:
+        click.echo(f"{store} holds no features")
+        return
+    rows = [
+        [
+            holding.backbone,
+            holding.digest[:12],
+            f"{holding.rows:,}",
+            f"{holding.width:,}",
+            f"{holding.parts:,}",
+            _size(holding.bytes),
+            (holding.last_use or "-")[:16].replace("T", " "),
+            holding.problem or "; ".join(holding.differences) or "-",
+        ]
+        for holding in holdings
+    ]
+    columns = ["backbone", "digest", "rows", "width", "parts", "size", "last use (UTC)", "differs in"]
+    print_table(columns, rows, numbers=columns[2:6])
+
+
+def print_verified(verified: Sequence["Verified"]) -> None:
+    """Print what was checked, and every damaged file with its reason."""
+    for each in verified:
+        found = each.verification
+        state = "sound" if not found.damaged else f"{len(found.damaged):,} damaged"
+        click.echo(f"{each.name}: {found.rows:,} rows, parts: {found.parts:,}, {_size(found.bytes)} read, {state}")
+        for damage in found.damaged:
+            click.echo(f"  {damage.reason}")
+        if each.repaired:
+            click.echo("  taken out of use; extract-features makes the missing rows anew")
+
+
+def print_changes(changes: Sequence["Change"], verb: str) -> None:
+    """Print what a care of the store changed."""
+    for change in changes:
+        if not change.done:
+            click.echo(f"{change.name}: left alone, another process is merging it; try again")
+            continue
+        rows = f", {change.rows:,} rows went" if change.rows else ""
+        size = f"{_size(change.bytes)} freed" if change.bytes >= 0 else f"{_size(-change.bytes)} more for a day"
+        click.echo(f"{change.name}: {verb}{rows}, {size}")
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count:,} bytes"
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:

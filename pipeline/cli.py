@@ -3,104 +3,15 @@
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
 
-import functools
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from . import answers
+from . import answers, options
+from .cache_commands import cache
 from .console import print_json, run_command
-from .progress import Progress, Silent
-
-DEFAULT_BACKBONE = "efficientnet-lite0"
-_SEEDS = click.IntRange(0, 2**32 - 1)
-_WIDEST = 65_536
-
-
-def _percentage(text: str) -> float:
-    try:
-        number = float(text.removesuffix("%"))
-    except ValueError:
-        number = -1.0
-    if not text.endswith("%") or not 0 <= number <= 100:
-        raise click.BadParameter(f"expected a percentage such as 0.5%, found {text}")
-    return number / 100
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise click.BadParameter(f"expected a number above 0, found {text}")
-    return number
-
-
-def _share(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < 1:
-        raise click.BadParameter(f"expected a share from 0 to below 1, found {text}")
-    return number
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    words = [] if text == "none" else [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and 0 < int(word) <= _WIDEST for word in words):
-        raise click.BadParameter(f"expected widths such as 256,128, or none, found {text}")
-    return tuple(int(word) for word in words)
-
-
-def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what every command takes: --store, --json, --quiet."""
-
-    @click.option(
-        "--store",
-        default="bottlenecks",
-        show_default=True,
-        metavar="DIR",
-        help="Folder that keeps everything.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")
-    @click.option("--quiet", is_flag=True, help="No progress and no messages.")
-    @functools.wraps(command)
-    def wrapped(*, quiet: bool, **arguments: Any) -> None:
-        command(progress=_progress(quiet=quiet), **arguments)
-
-    return wrapped
-
-
-def _progress(*, quiet: bool) -> Progress:
-    if quiet:
-        return Silent()
-    from .console import Terminal
-
-    return Terminal()
-
-
-_dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
-_split_seed = click.option("--seed", type=_SEEDS, help="Of every random choice. [the one that the data set has, or 0]")
-_weights = click.option(
-    "--weights",
-    default="imagenet",
-    show_default=True,
-    metavar="imagenet|random|FILE",
-    help="ImageNet weights, random ones for trials (random:SEED), or a file.",
-)
-_max_bad = click.option(
-    "--max-bad",
-    type=_percentage,
-    metavar="PERCENT",
-    default="100%",
-    show_default=True,
-    help="Exit with status 1 where more pictures than this could not be read; the others are kept.",
-)
+from .progress import Progress
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -118,17 +29,18 @@ def demijohn() -> None:
     "--backbone",
     "backbones",
     multiple=True,
-    default=[DEFAULT_BACKBONE],
+    default=[options.DEFAULT_BACKBONE],
     show_default=True,
     metavar="NAME",
     help="May be given several times.",
 )
 @click.option("--heads", default="logistic,svm,dense", show_default=True, help="Comma-separated.")
-@_weights
-@_dataset
-@_split_seed
-@_max_bad
-@_common
+@options.weights
+@options.dataset
+@options.split_seed
+@options.max_bad
+@options.results
+@options.common
 def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any) -> None:
     """The whole job: extract, train the usual heads, report.
 
@@ -151,22 +63,40 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 @demijohn.command("extract-features")
 @click.argument("images", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--backbone", default=DEFAULT_BACKBONE, show_default=True, metavar="NAME", help="See: demijohn backbones."
+    "--backbone", default=options.DEFAULT_BACKBONE, show_default=True, metavar="NAME", help="See: demijohn backbones."
 )
-@_weights
-@_dataset
-@_split_seed
-@_max_bad
-@_common
-def extract_features_command(images: Path | None, as_json: bool, **arguments: Any) -> None:
+@options.weights
+@options.dataset
+@options.split_seed
+@options.max_bad
+@click.option("--plan", is_flag=True, help="Only say what would be done, how long it would take and its size.")
+@click.option("--explain", is_flag=True, help="Only say in what other features of this backbone differ.")
+@click.option(
+    "--new", is_flag=True, help="Where this installation gives other numbers than those stored, begin a set of its own."
+)
+@options.common
+def extract_features_command(
+    images: Path | None, as_json: bool, plan: bool, explain: bool, new: bool, max_bad: float, **arguments: Any
+) -> None:
     """Stage one: run the frozen backbone once over all pictures and keep the features.
 
     Pictures that have features already are not read again. Without IMAGES, the data set that the store knows, else
     ./images or ./data.
     """
+    if plan or explain:
+        if new or (plan and explain):
+            raise click.UsageError("--plan, --explain and --new exclude one another: give one of them")
+        from .outlook import explain_features, plan_features
+
+        told = (plan_features if plan else explain_features)(images, **arguments)
+        if as_json:
+            print_json(told.to_json())
+        else:
+            click.echo(str(told))
+        return
     from .extraction import extract_features
 
-    extraction = extract_features(images, **arguments)
+    extraction = extract_features(images, new=new, max_bad=max_bad, **arguments)
     if as_json:
         print_json(extraction.to_json())
     else:
@@ -178,27 +108,28 @@ def extract_features_command(images: Path | None, as_json: bool, **arguments: An
 @click.option(
     "--head", default="logistic", show_default=True, metavar="dense|logistic|svm", help="See: demijohn heads."
 )
-@click.option("--backbone", metavar="NAME", help="Whose features, where the store holds several.")
-@click.option("--features", metavar="DIGEST", help="Which feature set, by the first digits of its digest.")
-@_dataset
-@click.option("--hidden", type=_widths, metavar="256,128", help="dense: widths of the hidden layers, or none. [256]")
-@click.option("--dropout", type=_share, metavar="SHARE", help="dense: share dropped. [0.5]")
+@options.chosen_backbone
+@options.chosen_features
+@options.dataset
+@click.option("--hidden", type=options.widths, metavar="256,128", help="dense: hidden widths, or none. [256]")
+@click.option("--dropout", type=options.share, metavar="SHARE", help="dense: share dropped. [0.5]")
 @click.option("--batch-norm", is_flag=True, default=None, help="dense: BatchNormalization after each hidden layer.")
 @click.option("--epochs", type=click.IntRange(1), help="dense: at most this many. [100]")
 @click.option("--batch-size", type=click.IntRange(1), help="dense: rows per step. [64]")
-@click.option("--learning-rate", type=_positive, metavar="NUMBER", help="dense: of Adam. [0.001]")
+@click.option("--learning-rate", type=options.positive, metavar="NUMBER", help="dense: of Adam. [0.001]")
 @click.option("--patience", type=click.IntRange(1), help="dense: epochs without a better validation loss. [10]")
 @click.option("--kernel", type=click.Choice(["linear", "rbf"]), help="svm. [linear]")
 @click.option(
     "--c",
-    type=_positive,
+    type=options.positive,
     metavar="NUMBER",
     help="logistic, svm: fixes C; otherwise validation chooses.",
 )
 @click.option("--balanced", is_flag=True, default=None, help="Weigh classes alike, however many pictures they have.")
-@click.option("--seed", type=_SEEDS, default=0, show_default=True, help="Of everything random in training.")
+@click.option("--seed", type=options.SEEDS, default=0, show_default=True, help="Of everything random in training.")
 @click.option("--force", is_flag=True, help="Train again what was trained before.")
-@_common
+@options.results
+@options.common
 def train_head_command(
     head: str,
     backbone: str | None,
@@ -207,6 +138,7 @@ def train_head_command(
     seed: int,
     force: bool,
     store: str,
+    results: str | None,
     as_json: bool,
     progress: Progress,
     **settings: Any,
@@ -223,6 +155,7 @@ def train_head_command(
         seed=seed,
         force=force,
         store=store,
+        results=results,
         progress=progress,
     )
     if as_json:
@@ -232,8 +165,9 @@ def train_head_command(
 
 
 @demijohn.command("report-heads")
-@_dataset
-@_common
+@options.dataset
+@options.results
+@options.common
 def report_heads_command(as_json: bool, **arguments: Any) -> None:
     """Compare all runs of a data set and write the report."""
     from .reporting import report_heads
@@ -248,8 +182,8 @@ def report_heads_command(as_json: bool, **arguments: Any) -> None:
 @demijohn.command("backbones")
 @click.argument("name", required=False)
 @click.option("--check", type=click.Path(path_type=Path), metavar="IMAGE", help="Print a picture's ImageNet top five.")
-@_weights
-@_common
+@options.weights
+@options.common
 def backbones_command(name: str | None, check: Path | None, weights: str, as_json: bool, **_: Any) -> None:
     """The catalogue of backbones; all about one; or what one sees in a picture."""
     from ..models.backbones import BACKBONES, find_backbone
@@ -279,7 +213,7 @@ def backbones_command(name: str | None, check: Path | None, weights: str, as_jso
 
 
 @demijohn.command("heads")
-@_common
+@options.common
 def heads_command(as_json: bool, **_: Any) -> None:
     """The heads and their settings."""
     from ..models.heads import HEADS
@@ -289,6 +223,9 @@ def heads_command(as_json: bool, **_: Any) -> None:
         print_json({"heads": catalogue})
     else:
         answers.print_heads(catalogue)
+
+
+demijohn.add_command(cache)
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ def run(
     heads: Sequence[str] = USUAL_HEADS,
     weights: str = "imagenet",
     store: str | Path = "bottlenecks",
+    results: str | Path | None = None,
     dataset: str | None = None,
     seed: int | None = None,
     max_bad: float = 1.0,
@@ -72,9 +73,13 @@ def run(
             train_head(
                 head,
                 store=store,
+                results=results,
                 dataset=extraction.dataset,
                 features=extraction.digest,
                 seed=extraction.seed,
                 progress=progress,
             )
-    return Job(tuple(extractions), report_heads(store=store, dataset=extractions[0].dataset, progress=progress))
+    return Job(
+        tuple(extractions),
+        report_heads(store=store, results=results, dataset=extractions[0].dataset, progress=progress),
+    )

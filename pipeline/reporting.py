@@ -65,7 +65,11 @@ class Report:
 
 
 def report_heads(
-    *, store: str | Path = "bottlenecks", dataset: str | None = None, progress: Progress = SILENT
+    *,
+    store: str | Path = "bottlenecks",
+    results: str | Path | None = None,
+    dataset: str | None = None,
+    progress: Progress = SILENT,
 ) -> Report:
     """Compare all runs of a data set, write the report and return it.
 
@@ -73,6 +77,8 @@ def report_heads(
     ----------
     store : path
         Folder that keeps everything.
+    results : path, optional
+        Folder of the runs and for the report, where the store is read-only.
     dataset : str, optional
         Name of the data set; needed only where the store holds several.
 
@@ -83,7 +89,7 @@ def report_heads(
     InvalidRequest
         No head has been trained on it yet.
     """
-    kept = FeatureStore(store)
+    kept = FeatureStore(store, results)
     table = kept.find_dataset(dataset)
     runs = [run for run in kept.runs() if run.record["dataset"] == table.name]
     digests = _current_digests(table, kept)

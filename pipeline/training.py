@@ -29,6 +29,7 @@ def train_head(
     head: str = "logistic",
     *,
     store: str | Path = "bottlenecks",
+    results: str | Path | None = None,
     dataset: str | None = None,
     backbone: str | None = None,
     features: str | None = None,
@@ -45,6 +46,8 @@ def train_head(
         A name of `HEADS`.
     store : path
         Folder that keeps everything.
+    results : path, optional
+        Folder for the run, where the store is read-only.
     dataset, backbone, features : str, optional
         Name of the data set, name of the backbone, first digits of the feature set's digest; each
         is needed only where the store holds several.
@@ -62,7 +65,7 @@ def train_head(
     NotTrainable
         Fewer than two classes have training pictures.
     """
-    kept = FeatureStore(store)
+    kept = FeatureStore(store, results)
     record = find_head(head)
     complete = record.complete(settings or {})
     table = kept.find_dataset(dataset)
@@ -86,6 +89,7 @@ def train_head(
 
     labels, splits = examples.labels, examples.splits
     X = feature_set.read([row.key for row in examples.rows])
+    feature_set.note_use()
     bounds = np.searchsorted(splits, np.arange(len(SPLITS) + 1))
     parts = [slice(start, stop) for start, stop in pairwise(bounds)]
     train, validation, _ = parts

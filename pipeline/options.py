@@ -1,0 +1,110 @@
+"""The options that commands share, and the kinds of values that they take."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .progress import Progress, Silent
+
+DEFAULT_BACKBONE = "efficientnet-lite0"
+SEEDS = click.IntRange(0, 2**32 - 1)
+_WIDEST = 65_536
+
+
+def percentage(text: str) -> float:
+    """Return a share from text such as 0.5%."""
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not text.endswith("%") or not 0 <= number <= 100:
+        raise click.BadParameter(f"expected a percentage such as 0.5%, found {text}")
+    return number / 100
+
+
+def positive(text: str) -> float:
+    """Return a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise click.BadParameter(f"expected a number above 0, found {text}")
+    return number
+
+
+def share(text: str) -> float:
+    """Return a number from 0 to below 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < 1:
+        raise click.BadParameter(f"expected a share from 0 to below 1, found {text}")
+    return number
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Return widths from text such as 256,128, or none."""
+    words = [] if text == "none" else [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and 0 < int(word) <= _WIDEST for word in words):
+        raise click.BadParameter(f"expected widths such as 256,128, or none, found {text}")
+    return tuple(int(word) for word in words)
+
+
+def common(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every command takes: --store, --json, --quiet."""
+
+    @click.option(
+        "--store",
+        default="bottlenecks",
+        show_default=True,
+        metavar="DIR",
+        help="Folder that keeps everything.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")
+    @click.option("--quiet", is_flag=True, help="No progress and no messages.")
+    @functools.wraps(command)
+    def wrapped(*, quiet: bool, **arguments: Any) -> None:
+        command(progress=_progress(quiet=quiet), **arguments)
+
+    return wrapped
+
+
+def _progress(*, quiet: bool) -> Progress:
+    if quiet:
+        return Silent()
+    from .console import Terminal
+
+    return Terminal()
+
+
+dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
+split_seed = click.option("--seed", type=SEEDS, help="Of every random choice. [the one that the data set has, or 0]")
+weights = click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    metavar="imagenet|random|FILE",
+    help="ImageNet weights, random ones for trials (random:SEED), or a file.",
+)
+max_bad = click.option(
+    "--max-bad",
+    type=percentage,
+    metavar="PERCENT",
+    default="100%",
+    show_default=True,
+    help="Exit with status 1 where more pictures than this could not be read; the others are kept.",
+)
+
+
+results = click.option(
+    "--results", metavar="DIR", help="Folder for runs and the report, where the store is read-only. [the store]"
+)
+chosen_backbone = click.option("--backbone", metavar="NAME", help="Whose features, where the store holds several.")
+chosen_features = click.option(
+    "--features", metavar="DIGEST", help="Which feature set, by the first digits of its digest."
+)
