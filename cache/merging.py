@@ -14,7 +14,7 @@ import numpy as np
 from .features import FeatureSet
 from .files import remove, remove_leftovers
 from .locks import locked
-from .part import Key, Part, keys_to_array, open_part, write_part
+from .part import Key, Part, keys_from_array, keys_to_array, open_part, write_part
 from .virtual import count_mappings
 
 KEEP_SUPERSEDED_SECONDS = 24 * 3600
@@ -71,11 +71,11 @@ def prune_rows(features: FeatureSet, wanted: Collection[Key]) -> tuple[int, int]
         before = _disk_bytes(features)
         # Sorted, so that a part is told from it in one sweep.
         kept_keys = np.unique(keys_to_array(list(wanted)))
-        gone, empty = 0, []
-        for part in features.parts():
+        parts, empty = features.parts(), []
+        gone = len(set().union(*(keys_from_array(part.keys[~np.isin(part.keys, kept_keys)]) for part in parts)))
+        for part in parts:
             kept = part.keys[np.isin(part.keys, kept_keys)]
             if len(kept) < len(part.keys):
-                gone += len(part.keys) - len(kept)
                 if len(kept):
                     rows = features.gather([part], kept)
                     names = {part.path.name, *_still_there(features, part.supersedes)}

@@ -67,8 +67,8 @@ class FeatureStore:
             except CacheError as error:
                 found.append((folder, error))
             except FileNotFoundError:
-                if any(folder.glob("parts/*")):
-                    reason = f"{folder} has parts but no recipe.json: run extract-features again, or remove the folder"
+                if any(folder.glob("parts/*.h5")) or any(folder.glob("damaged/*")):
+                    reason = f"{folder} has no recipe.json: run extract-features again, or demijohn cache remove"
                     found.append((folder, DamagedFile(reason)))
         return found
 

@@ -9,6 +9,7 @@ import pytest
 from demijohn.models.backbones import BACKBONES
 from support.pictures import write_classes
 from support.standin import TINY
+from support.swift import use_swift_engine
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -41,6 +42,14 @@ def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     """Register the three-layer stand-in backbone; use it with weights="random"."""
     monkeypatch.setitem(BACKBONES, TINY.name, TINY)
+    return TINY.name
+
+
+@pytest.fixture
+def swift(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Register the stand-in backbone on an engine without TensorFlow; use it with weights="random"."""
+    monkeypatch.setitem(BACKBONES, TINY.name, TINY)
+    use_swift_engine(monkeypatch)
     return TINY.name
 
 

@@ -1,0 +1,78 @@
+"""Extraction without TensorFlow: the stand-in backbone on an engine of plain NumPy, ready in milliseconds.
+
+Everything else is real: the walk, the index, decoding, the writer, the store. For tests that start
+hundreds of extractions, or fork. Run as a script it is `demijohn` with that engine.
+DEMIJOHN_TEST_DELAY makes every batch take so many seconds longer.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+from demijohn.models.backbones import BACKBONES
+from numpy.typing import NDArray
+from support.standin import TINY, WIDTH
+
+
+class SwiftEngine:
+    """Mean brightness of eight bands: deterministic, whatever the batch."""
+
+    name = "tensorflow"
+    device = "CPU"
+
+    def __init__(self, _backbone: Any, _network: Any, *, batch_size: int) -> None:
+        self.batch_size = batch_size
+
+    def extract(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (b, 8) float32."""
+        time.sleep(float(os.environ.get("DEMIJOHN_TEST_DELAY", "0")))
+        bands = images.reshape(len(images), WIDTH, -1).astype(np.int64).sum(axis=2)
+        return (bands / 1000.0).astype(np.float32)
+
+
+def use_swift_engine(patch: Any = None) -> None:
+    """Put the engine into its place, for good, or for as long as a pytest `MonkeyPatch` lasts."""
+    from demijohn.pipeline import frozen, outlook, probing, recomputation
+
+    def put(owner: Any, name: str, value: Any) -> None:
+        if patch is None:
+            setattr(owner, name, value)
+        else:
+            patch.setattr(owner, name, value)
+
+    for module in (probing, outlook, recomputation):
+        put(module, "TensorFlowEngine", SwiftEngine)
+    put(probing, "device_name", lambda: "CPU")
+    put(frozen, "load_extractor", lambda _backbone, located: (None, located.identity))
+    BACKBONES[TINY.name] = TINY
+
+
+def start(*arguments: str | Path, delay: float = 0, **options: Any) -> subprocess.Popen[str]:
+    """Start `demijohn` with the swift engine in a process of its own; stdout and stderr are text."""
+    return subprocess.Popen(
+        [sys.executable, __file__, *map(str, arguments)],
+        env={**os.environ, "DEMIJOHN_TEST_DELAY": str(delay)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def main() -> None:
+    """Run `demijohn`."""
+    from demijohn.pipeline import cli
+
+    use_swift_engine()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
