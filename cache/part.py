@@ -8,7 +8,7 @@
 
 Every row that is read is checked: `content` vouches for the checksums, and they for the blocks.
 HDF5's own Fletcher32 took three quarters of the speed and accepted a block of zeros
-(docs/decisions/0012). Appending to an HDF5 file that is already named is what loses data in
+(docs/decisions/0007). Appending to an HDF5 file that is already named is what loses data in
 practice: without a flush a kill leaves a file that cannot be opened. Here nothing is ever appended.
 """
 

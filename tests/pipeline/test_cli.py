@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -14,18 +15,26 @@ from demijohn.models import HEADS
 from demijohn.pipeline import cli
 from support.commands import command, environment, run
 from support.pictures import write_classes
+from support.swift import start
 
 TINY = ("--backbone", "tiny", "--weights", "random")
 HELP = Path(__file__).with_name("help")
-COMMANDS = [(), *((name,) for name in sorted(cli.demijohn.commands))]
+CACHE = cli.demijohn.commands["cache"]
+assert isinstance(CACHE, click.Group)
+COMMANDS = [
+    (),
+    *((name,) for name in sorted(cli.demijohn.commands)),
+    *(("cache", name) for name in sorted(CACHE.commands)),
+]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_help_is_golden(words: tuple[str, ...]) -> None:
     """To renew after a change: DEMIJOHN_GOLDEN=write pytest tests/pipeline/test_cli.py."""
     current: click.Command = cli.demijohn
-    if words:
-        current = cli.demijohn.commands[words[0]]
+    for word in words:
+        assert isinstance(current, click.Group)
+        current = current.commands[word]
     context = click.Context(current, info_name=" ".join(["demijohn", *words]), terminal_width=100)
     context.max_content_width = 100
     text = current.get_help(context) + "\n"
@@ -37,7 +46,7 @@ def test_help_is_golden(words: tuple[str, ...]) -> None:
 
 
 def test_every_option_and_command_has_help() -> None:
-    for name, each in cli.demijohn.commands.items():
+    for name, each in {**cli.demijohn.commands, **CACHE.commands}.items():
         assert each.help, name
         for parameter in each.params:
             if isinstance(parameter, click.Option):
@@ -160,8 +169,8 @@ def test_a_store_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path
 
 def test_the_unexpected_is_status_three_with_its_traceback(photos: Path, tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom demijohn.pipeline import cli, extraction\n"
-        "def broken(*_, **__): raise ZeroDivisionError\nextraction.list_images = broken\n"
+        "import sys\nfrom demijohn.pipeline import cli, survey\n"
+        "def broken(*_, **__): raise ZeroDivisionError\nsurvey.list_images = broken\n"
         f"sys.argv = ['demijohn', 'extract-features', {str(photos)!r}]\ncli.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -194,3 +203,51 @@ def test_catalogues(what: str) -> None:
     assert {"backbones": "efficientnet-lite0", "heads": "dense"}[what] in names
     table = run(what).stdout
     assert all(name in table for name in names)
+
+
+def test_the_care_of_a_store_with_json_alone_on_stdout(photos: Path, tmp_path: Path) -> None:
+    def answer(*words: str | Path, status: int = 0) -> Any:
+        process = start(*words, "--store", tmp_path / "store", "--json")
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == status, err
+        return json.loads(out)
+
+    assert answer("extract-features", photos, *TINY, "--plan")["new"] == 36
+    assert not (tmp_path / "store").exists()
+    assert answer("extract-features", photos, *TINY)["extracted"] == 36
+    explained = answer("extract-features", photos, *TINY[:2], "--weights", "random:1", "--explain")
+    assert explained["others"][0]["differences"][0].startswith("weights: random:0")
+    (listed,) = answer("cache", "list")["feature_sets"]
+    assert (listed["backbone"], listed["rows"], listed["problem"]) == ("tiny", 36, None)
+    verified = answer("cache", "verify", "--recompute", "3")
+    assert (verified["feature_sets"][0]["rows"], verified["recomputed"][0]["greatest_difference"]) == (36, 0)
+    assert answer("cache", "compact")["feature_sets"][0]["done"] is True
+    assert answer("cache", "prune")["feature_sets"][0]["rows"] == 0
+    assert answer("cache", "export", "--to", tmp_path / "x.h5")["rows"] == 36
+    part = next((tmp_path / "store").glob("features/*/parts/*.h5"))
+    part.write_bytes(part.read_bytes()[:-1])
+    assert len(answer("cache", "verify", status=1)["feature_sets"][0]["damaged"]) == 1
+    assert answer("cache", "verify", "--repair")["feature_sets"][0]["repaired"] is True
+    assert answer("cache", "remove", "--backbone", "tiny", "--yes")["feature_sets"][0]["rows"] == 0
+    assert answer("cache", "list") == {"feature_sets": []}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("cache", "remove", "--yes"), 1, "--backbone NAME or --features DIGEST"),
+        (("cache", "remove", "--backbone", "tiny"), 2, "give --yes where nobody can be asked"),
+        (("cache", "remove", "--backbone", "xception", "--yes"), 1, "expected one of tiny-"),
+        (("cache", "export", "--to", "x.csv"), 1, "ends in .h5 or .npz"),
+        (("cache", "export", "--to", "x.h5", "--dataset", "none"), 1, "expected one of photos"),
+        (("cache", "verify", "--recompute", "0"), 2, "not in the range"),
+        (("extract-features", "photos", *TINY, "--plan", "--new"), 2, "exclude one another"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes_in_the_care_of_a_store(words: tuple[str, ...], status: int, message: str, tmp_path: Path) -> None:
+    write_classes(tmp_path / "photos", per_class=2)
+    start("extract-features", "photos", *TINY, cwd=tmp_path).communicate(timeout=120)
+    process = start(*words, cwd=tmp_path, stdin=subprocess.DEVNULL)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, message in err, out, "Traceback" in err) == (status, True, "", False), err
