@@ -67,6 +67,12 @@ class Store(RuleBasedStateMachine):
         self.features = FeatureSet.load(self.features.folder)
 
     @rule()
+    def remove(self) -> None:
+        shutil.rmtree(self.features.folder)
+        self.features = feature_set(self.folder)
+        self.there = set()
+
+    @rule()
     def compact(self) -> None:
         assert merge_parts(self.features)
 

@@ -1,8 +1,10 @@
 """Extractions that are killed at random instants lose nothing that was committed, and the next one completes them."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,9 @@ import pytest
 SCRIPT = Path(__file__).with_name("killing.py")
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="has no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
 @pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.slow)])
-def test_killed_at_random_instants(tmp_path: Path, rounds: int, record_property: pytest.RecordProperty) -> None:
+def test_killed_at_random_instants(tmp_path: Path, rounds: int, record_property: Callable[[str, object], None]) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path), str(rounds)], capture_output=True, text=True, check=False
     )

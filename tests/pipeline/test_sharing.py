@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,51 @@ def test_a_read_only_store_is_read_and_trained_on_and_says_why_it_is_not_written
     assert "Permission denied" in added.stderr
     assert "Traceback" not in added.stderr
     assert sorted(read_only.rglob("*")) == before
+
+
+def no_file_over(count: int) -> Callable[[], None]:
+    """Return what lets a process write no file of more bytes: a disk that is full in the middle of a file."""
+
+    def limit() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (count, resource.RLIM_INFINITY))
+
+    return limit
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no limit for the size of files")
+@pytest.mark.parametrize("count", [0, 300, 2000])
+def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(tmp_path: Path, count: int) -> None:
+    photos = write_classes(tmp_path / "photos")
+    words = ("extract-features", photos, *TINY, "--store", tmp_path / "store")
+    process = start(*words, preexec_fn=no_file_over(count))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert out == ""
+    assert err.splitlines()[-1].startswith("error: cannot write ")
+    assert "File too large" in err
+    assert "Traceback" not in err
+    assert not list((tmp_path / "store").rglob("*.partial"))
+    assert "36 images: 0 cached, 36 extracted" in finish(start(*words))
+    assert verify_features(FeatureStore(tmp_path / "store").find_feature_set().folder).rows == 36
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no limit for the size of files")
+@pytest.mark.parametrize("name", ["all.h5", "all.npz"])
+def test_an_export_that_finds_no_room_leaves_nothing_and_what_was_there(tmp_path: Path, name: str) -> None:
+    finish(start("extract-features", write_classes(tmp_path / "photos"), *TINY, "--store", tmp_path / "store"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    words = ("cache", "export", "--to", tmp_path / "out" / name, "--store", tmp_path / "store")
+    for count in (0, 700, 1500, 3000):
+        process = start(*words, preexec_fn=no_file_over(count))
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1, err
+        assert "File too large" in err
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+        assert (tmp_path / "out" / name).read_text() == "mine"
+    finish(start(*words))
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no second file system is known here")

@@ -211,9 +211,7 @@ def test_an_export_has_every_picture_with_its_row(suffix: str, swift: str, photo
             assert (rows[name].key, rows[name].label, rows[name].split) == (key, label, split)
 
 
-def test_an_export_that_finds_no_room_leaves_nothing(
-    swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_wants_a_name_that_fits(swift: str, photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "store")
     with pytest.raises(InvalidRequest, match=r"ends in \.h5 or \.npz"):
         export_cache(tmp_path / "all.csv", store=tmp_path / "store")

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+import h5py
 import numpy as np
-from demijohn.cache import FeatureSet, FeatureStore, Key, Probe, Recipe
+from demijohn.cache import FeatureSet, FeatureStore, FeatureWriter, Key, Probe, Recipe
 from numpy.typing import NDArray
 
 WIDTH = 5
@@ -39,3 +40,22 @@ def feature_set(folder: Path) -> FeatureSet:
     features = FeatureStore(folder).feature_set(recipe())
     features.begin({"batch_size": 32}, PROBE)
     return features
+
+
+def visible(features: FeatureSet) -> dict[bytes, bytes]:
+    """Return what features.h5 shows to any HDF5 reader."""
+    with h5py.File(features.path) as file:
+        keys = [each.tobytes() for each in file["keys"][:]]
+        assert keys == sorted(set(keys))
+        return dict(zip(keys, [each.tobytes() for each in file["features"][:]], strict=True))
+
+
+def expected(numbers: set[int]) -> dict[bytes, bytes]:
+    """Return key -> bytes of the row of some numbers."""
+    return {key(number): row(number).tobytes() for number in numbers}
+
+
+def add(features: FeatureSet, numbers: range | list[int]) -> None:
+    """Add the rows of some numbers in one session."""
+    with FeatureWriter(features) as writer:
+        writer.add(*rows(numbers))
