@@ -232,6 +232,19 @@ def test_predictions_that_lack_something_are_damage(tmp_path: Path, name: str) -
         read_predictions(path)
 
 
+@pytest.mark.parametrize("name", ["keys", "labels", "splits", "predicted", "scores"])
+def test_no_bit_of_the_predictions_can_flip_unseen(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "p.h5"
+    write_predictions(path, predictions(9, 3, True))
+    with h5py.File(path) as file:
+        at = file[name].id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile, match="not those that were written; train the run again with --force"):
+        read_predictions(path)
+
+
 def test_predictions_that_are_gone_are_told(tmp_path: Path) -> None:
     make(tmp_path / "a")
     with pytest.raises((DamagedFile, FileNotFoundError), match=r"predictions\.h5"):
