@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from .extraction import Extraction, extract_features
     from .job import Job, run
+    from .labelling import Labelling
     from .reporting import Report, report_heads
     from .training import train_head
 
@@ -28,6 +29,7 @@ _HOMES = {
     "Extraction": "extraction",
     "InvalidRequest": "errors",
     "Job": "job",
+    "Labelling": "labelling",
     "NoImages": "errors",
     "NotTrainable": "errors",
     "PipelineError": "errors",
@@ -45,6 +47,7 @@ __all__ = [
     "Extraction",
     "InvalidRequest",
     "Job",
+    "Labelling",
     "NoImages",
     "NotTrainable",
     "PipelineError",

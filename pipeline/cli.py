@@ -13,6 +13,7 @@ import click
 
 from . import answers
 from .console import print_json, run_command
+from .options import labelling_options
 from .progress import Progress, Silent
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
@@ -127,12 +128,14 @@ def demijohn() -> None:
 @_weights
 @_dataset
 @_split_seed
+@labelling_options
 @_max_bad
 @_common
 def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any) -> None:
     """The whole job: extract, train the usual heads, report.
 
-    IMAGES is a folder with a folder of pictures per class, or with train, validation and test folders of such.
+    IMAGES is a folder with a folder of pictures per class, or with train, validation and test folders of such, or a
+    CSV table with the columns path and label.
     """
     from .job import run
 
@@ -156,13 +159,15 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 @_weights
 @_dataset
 @_split_seed
+@labelling_options
 @_max_bad
 @_common
 def extract_features_command(images: Path | None, as_json: bool, **arguments: Any) -> None:
     """Stage one: run the frozen backbone once over all pictures and keep the features.
 
     Pictures that have features already are not read again. Without IMAGES, the data set that the store knows, else
-    ./images or ./data.
+    ./images or ./data. What is said about labels, groups and splits is kept with the data set, and holds until
+    something else is said ('' or 0 takes a pattern, a column or a limit back).
     """
     from .extraction import extract_features
 

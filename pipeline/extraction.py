@@ -23,12 +23,13 @@ from ..models.backbones import Backbone, find_backbone
 from ..models.backend import device_name
 from ..models.engines import TensorFlowEngine
 from . import images as decoding
-from .dataset import build_dataset, choose_root, find_keys
+from .dataset import build_dataset, choose_source, find_keys, settle_choices
 from .errors import TooManyUnreadable
 from .examples import refusals_that_hold
 from .feed import Decoded, Picture, decoding_ahead
 from .frozen import FrozenBackbone
 from .interruption import stopping_gently
+from .labelling import Labelling
 from .layout import list_images
 from .progress import SILENT, Progress
 from .provenance import describe_environment
@@ -123,6 +124,7 @@ def extract_features(
     store: str | Path = "bottlenecks",
     dataset: str | None = None,
     seed: int | None = None,
+    labelling: Labelling | None = None,
     max_bad: float = 1.0,
     progress: Progress = SILENT,
 ) -> Extraction:
@@ -131,7 +133,7 @@ def extract_features(
     Parameters
     ----------
     images : path, optional
-        Folder of pictures; without it the data set that the store knows, `./images` or `./data`.
+        Folder of pictures, or a CSV table; without it the data set that the store knows, `./images` or `./data`.
     backbone : str
         A name of `BACKBONES`.
     weights : str
@@ -142,6 +144,8 @@ def extract_features(
         Name of the data set; the folder's name by default.
     seed : int, optional
         Of the hashed splits; by default the one that the data set has, or 0.
+    labelling : Labelling, optional
+        How labels, groups and splits are found; what it leaves open is as the data set has it.
     max_bad : float
         Greatest fraction of skipped pictures that `Extraction.check` accepts.
 
@@ -155,11 +159,9 @@ def extract_features(
     started = time.monotonic()
     kept = FeatureStore(store)
     record = find_backbone(backbone)
-    root, name = choose_root(None if images is None else Path(images), kept, dataset)
-    if seed is None:
-        origin = kept.dataset_origin(name)
-        seed = origin.seed if origin else 0
-    listing = list_images(root, leave_out=kept.folder)
+    source, name = choose_source(None if images is None else Path(images), kept, dataset)
+    seed, labelling, changes = settle_choices(kept, name, seed=seed, labelling=labelling)
+    listing = list_images(source, labelling, leave_out=kept.folder)
     # Weights first: where they are missing, nothing has been created yet.
     frozen = FrozenBackbone(record, weights, kept.index, progress)
     features = kept.feature_set(_recipe(record, frozen.digest))
@@ -173,6 +175,8 @@ def extract_features(
     kept.index.remember(hashed)
     frozen.remember()
     kept.save_dataset(table)
+    for change in changes:
+        progress.warn(change)
     progress.say(_summary(table, plan, len(lost)))
 
     outcome = _Outcome()
@@ -198,7 +202,7 @@ def extract_features(
         seed=seed,
         backbone=record.name,
         digest=features.digest,
-        images=len(listing.files) + len(listing.skipped),
+        images=len(table.rows) + len(table.skipped),
         cached=len(first.present),
         extracted=len(outcome.done),
         duplicates=len(wanted) - len(set(wanted)),
@@ -209,7 +213,7 @@ def extract_features(
         seconds=time.monotonic() - started,
         images_per_second=outcome.rate,
         device=outcome.device,
-        notes=table.notes,
+        notes=(*changes, *table.notes),
         max_bad=max_bad,
     )
 
