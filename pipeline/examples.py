@@ -57,8 +57,8 @@ def choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -
     """
     if not table.classes:
         raise NotTrainable(
-            f"the data set {table.name} has no labels: expected class folders such as {table.origin.root}/cats/1.jpg; "
-            f"sort the pictures into folders and run extract-features again, nothing is extracted twice{_offer(table)}"
+            f"the data set {table.name} has no labels: {_expected(table)} and run extract-features again, "
+            f"nothing is extracted twice{_offer(table)}"
         )
     unreadable = set(refusals_that_hold(store))
     if unreadable:
@@ -91,6 +91,14 @@ def choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -
         (row for row in rows.values() if row.label in classes), key=lambda row: (SPLITS.index(row.split), row.key)
     )
     return Examples(tuple(chosen), classes, tuple(warnings))
+
+
+def _expected(table: Dataset) -> str:
+    """Return where labels were expected, and how to put them there."""
+    if table.origin.table:
+        source = table.origin.root / table.origin.table
+        return f"expected some in the column label of {source}, found empty cells; fill them"
+    return f"expected class folders such as {table.origin.root}/cats/1.jpg; sort the pictures into folders"
 
 
 def _offer(table: Dataset) -> str:

@@ -66,6 +66,11 @@ def list_images(source: Path, labelling: Labelling = AS_USUAL, *, leave_out: Pat
 
 
 def _list_table(source: Path, labelling: Labelling) -> Listing:
+    if labelling.label_level:
+        raise InvalidRequest(
+            f"--label-level {labelling.label_level} counts folders, but {source} is a table: its column label says "
+            "the labels, or take them from the names with --label-pattern"
+        )
     table = read_table(source, labelling)
     notes = [*table.notes, *_remarks(table.files, labelling, f"without a label in {source.name}")]
     layout = f"table {source.name}"

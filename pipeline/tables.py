@@ -17,7 +17,6 @@ from .labels import SPLIT_NAMES, Found, first_few, group_of, label_of
 
 SUFFIX = ".csv"
 _LONGEST = 200
-_COLUMNS = ("path", "label", "split", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,9 @@ def read_table(path: Path, labelling: Labelling) -> Table:
     """
     columns, records = _read(path, labelling)
     group_column = labelling.group or ("" if labelling.group_pattern or "group" not in columns else "group")
+    used = {"path", "split", group_column, "" if labelling.label_pattern else "label"}
     notes = []
-    if unused := [column for column in columns if column not in (*_COLUMNS, group_column)]:
+    if unused := [column for column in columns if column not in used]:
         notes.append(f"columns of {path.name} that are not used: {', '.join(unused)}")
     by_path: dict[str, tuple[int, Found]] = {}
     skipped: list[Skipped] = []
@@ -121,7 +121,7 @@ def _check_columns(path: Path, columns: list[str], labelling: Labelling) -> None
     found = ",".join(columns)[:_LONGEST] or "an empty file"
     if "path" not in columns:
         raise InvalidRequest(f"{path} has no column path: expected the header {_header()}, found {found}")
-    if "label" not in columns and not (labelling.label_pattern or labelling.label_level):
+    if "label" not in columns and not labelling.label_pattern:
         raise InvalidRequest(
             f"{path} has no column label: expected the header {_header()}, found {found}; leave its cells empty where "
             "there is no label, or take labels from the names with --label-pattern"
@@ -141,10 +141,7 @@ def _found(where: str, record: dict[str, str], labelling: Labelling, group_colum
     split: Split | None = SPLIT_NAMES.get(word.lower())
     if word and split is None:
         raise InvalidRequest(f"{where}: expected a split of {', '.join(SPLIT_NAMES)} or nothing, found {word}")
-    if labelling.label_pattern or labelling.label_level:
-        label = label_of(path, path.parts[:-1], labelling)
-    else:
-        label = record["label"].strip()
+    label = label_of(path, (), labelling) if labelling.label_pattern else record["label"].strip()
     group = record[group_column].strip() if group_column else group_of(str(path), labelling)
     return Found(str(path), label, split, group)
 

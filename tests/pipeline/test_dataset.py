@@ -193,6 +193,15 @@ def test_a_table_is_a_data_set_of_its_own(tiny: str, photos: Path, tmp_path: Pat
         extract(None, store)
 
 
+def test_a_table_without_a_label_is_told_where_to_write_it(tiny: str, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.csv").write_text("path,label\nphotos/red/000.png,\n")
+    extract(tmp_path / "study.csv", tmp_path / "store")
+    with pytest.raises(
+        NotTrainable, match=r"in the column label of .*study\.csv, found empty cells; fill them and run"
+    ):
+        train_head("logistic", store=tmp_path / "store")
+
+
 def test_two_tables_of_one_folder_do_not_take_each_others_name(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     one, other = (write_table(tmp_path / name, photos) for name in ("one.csv", "other.csv"))

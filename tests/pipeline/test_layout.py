@@ -206,3 +206,10 @@ def test_a_table_without_training_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label,split\na/1.jpg,cat,test\na/2.jpg,dog,val\n")
     with pytest.raises(InvalidRequest, match=r"labels\.csv has pictures of the split test and validation but none"):
         list_images(tmp_path / "labels.csv")
+
+
+def test_a_table_has_no_levels(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.jpg")
+    (tmp_path / "labels.csv").write_text("path,label\na/1.jpg,cat\n")
+    with pytest.raises(InvalidRequest, match=r"--label-level 2 counts folders, but .*labels\.csv is a table"):
+        list_images(tmp_path / "labels.csv", Labelling(label_level=2))

@@ -86,15 +86,15 @@ def test_the_group_is_one_column_or_the_path(
 ) -> None:
     table = read(tmp_path, "path,label,patient,group\na/1.jpg,cat,7,g\na/2.jpg,cat,8,g\n", labelling)
     assert [found.group for found in table.files] == groups
-    if labelling.group is None:
-        assert unused in table.notes[0]
+    assert unused in table.notes[0]
 
 
-@pytest.mark.parametrize(
-    ("labelling", "label"), [(Labelling(label_pattern=r"(\d)"), "1"), (Labelling(label_level=1), "a")]
-)
-def test_without_a_column_label_names_or_folders_say_it(tmp_path: Path, labelling: Labelling, label: str) -> None:
-    assert [found.label for found in read(tmp_path, "path\na/1.jpg\n", labelling).files] == [label]
+def test_labels_from_the_names_with_or_without_a_column(tmp_path: Path) -> None:
+    labelling = Labelling(label_pattern=r"(\d)")
+    assert [found.label for found in read(tmp_path, "path\na/1.jpg\n", labelling).files] == ["1"]
+    table = read(tmp_path, "path,label\na/1.jpg,cat\n", labelling)
+    assert [found.label for found in table.files] == ["1"]
+    assert table.notes == ("columns of labels.csv that are not used: label",)
 
 
 @pytest.mark.parametrize(
