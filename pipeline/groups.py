@@ -59,42 +59,29 @@ def group_key(name: str) -> Key:
     return hashlib.sha256(b"group:" + name.encode("utf-8", "surrogateescape")).digest()
 
 
-def name_straddling_groups(rows: Sequence[Row]) -> list[str]:
+def name_straddling_groups(rows: Sequence[Row], splits: Sequence[str]) -> list[str]:
     """Return what should be said about groups that given splits have torn apart."""
     found: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        if row.group and row.split:
-            found[row.group].add(row.split)
+    for row, split in zip(rows, splits, strict=True):
+        if row.group and split:
+            found[row.group].add(split)
     torn = [
-        f"{group} ({', '.join(split for split in SPLITS if split in splits)})"
-        for group, splits in sorted(found.items())
-        if len(splits) > 1
+        f"{group} ({', '.join(split for split in SPLITS if split in several)})"
+        for group, several in sorted(found.items())
+        if len(several) > 1
     ]
     if not torn:
         return []
-    return [
-        f"leak: groups that lie in several given splits, left there, so that accuracy looks better than it is: "
-        f"{first_few(torn)}"
-    ]
+    said = "leak: groups that lie in several given splits, left there, so that accuracy looks better than it is"
+    return [f"{said}: {first_few(torn)}"]
 
 
-def name_shared_bytes(rows: Sequence[Row], kept: Sequence[Row]) -> list[str]:
-    """Return what should be said about files that are moved, since a later split has the same bytes.
-
-    `rows` have the given splits, `kept` those that they end in.
-    """
-    stays: dict[Key, str] = {}
-    for before, after in zip(rows, kept, strict=True):
-        if before.split == after.split:
-            stays.setdefault(before.key, before.path)
-    moved = [
-        f"{before.path} = {stays[before.key]}"
-        for before, after in zip(rows, kept, strict=True)
-        if before.split != after.split
-    ]
+def name_shared_bytes(rows: Sequence[Row], before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Return what should be said about files that are moved, since a later split has the same bytes."""
+    moved = [index for index, split in enumerate(before) if split != after[index]]
     if not moved:
         return []
-    return [
-        f"leak: files with the same bytes as one in a later split, kept in the later split only: "
-        f"{len(moved):,} ({first_few(moved)})"
-    ]
+    stays = {row.key: row.path for row, old, new in zip(rows, before, after, strict=True) if new and old == new}
+    pairs = [f"{rows[index].path} = {stays[rows[index].key]}" for index in moved]
+    said = "leak: files with the same bytes as one in a later split, kept in the later split only"
+    return [f"{said}: {len(moved):,} ({first_few(pairs)})"]

@@ -7,9 +7,8 @@ from training the same way.
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from ..cache.part import Key
@@ -20,6 +19,7 @@ from .labels import first_few
 from .sampling import draw_sample
 
 _SMALL = 3
+Given = Split | Literal[""]
 
 
 def fraction_of(key: Key, seed: int) -> float:
@@ -63,38 +63,44 @@ def assign_splits(
     given, said = _complete_given(rows, shares)
     notes += said
     cut = _split_by_hash(given, deciders, seed=seed, shares=shares or USUAL_SHARES)
-    kept = _keep_keys_together(cut)
-    notes += name_shared_bytes(cut, kept)
-    notes += name_straddling_groups(kept)
+    splits = _keep_keys_together(rows, cut)
+    notes += name_shared_bytes(rows, cut, splits)
+    notes += name_straddling_groups(rows, splits)
     if limit:
         sample = draw_sample(rows, limit, seed=seed)
         total = len({row.key for row in rows})
         if len(sample) < total:
             notes.append(f"a sample of {len(sample):,} of {total:,} distinct pictures; --limit 0 takes all")
         chosen = [index for index, row in enumerate(rows) if row.key in sample]
-        kept, deciders = [kept[index] for index in chosen], [deciders[index] for index in chosen]
-    kept, said = _give_every_class_training(kept, deciders, seed=seed, unreadable=unreadable)
-    notes += said
+        rows = [rows[index] for index in chosen]
+        splits = [splits[index] for index in chosen]
+        deciders = [deciders[index] for index in chosen]
+    usable = _usable(rows, unreadable)
+    splits, said = _give_every_class_training(splits, deciders, usable, seed=seed)
+    kept = [Row(row.path, row.key, row.label, split, row.group) for row, split in zip(rows, splits, strict=True)]
+    notes += [*said, *_name_small_classes({label: [kept[index] for index in each] for label, each in usable.items()})]
     if any(row.group for row in kept):
         notes.append(_count_groups(kept, deciders))
     return kept, notes
 
 
-def _complete_given(rows: Sequence[Row], shares: Shares | None) -> tuple[list[Row], list[str]]:
-    """Return the pictures with given splits as they are meant, and what should be said about it."""
-    present = [split for split in SPLITS if any(row.split == split for row in rows if row.label)]
+def _complete_given(rows: Sequence[Row], shares: Shares | None) -> tuple[list[Given], list[str]]:
+    """Return the given splits as they are meant, empty without a label, and what should be said about them."""
+    given: list[Given] = [row.split if row.label else "" for row in rows]
+    found = set(given)
+    present = [split for split in SPLITS if split in found]
     notes = []
-    if unlabelled := [split for split in SPLITS if split not in present and any(row.split == split for row in rows)]:
+    if unlabelled := [split for split in SPLITS if split not in found and any(row.split == split for row in rows)]:
         notes.append(f"given splits without any label, so that nothing is measured on them: {', '.join(unlabelled)}")
-    if present and any(row.label and not row.split for row in rows):
-        count = sum(bool(row.label and not row.split) for row in rows)
-        notes.append(f"pictures without a split beside others that have one, taken as train: {count:,}")
-        rows = [replace(row, split="train") if row.label and not row.split else row for row in rows]
+    bare = [index for index, row in enumerate(rows) if row.label and not row.split] if present else []
+    if bare:
+        notes.append(f"pictures without a split beside others that have one, taken as train: {len(bare):,}")
+        for index in bare:
+            given[index] = "train"
         present = [split for split in SPLITS if split in {*present, "train"}]
     share = f"{(shares or USUAL_SHARES)[1]:g} %"
     if present == ["train", "validation"]:
-        renamed: dict[str, Split] = {"validation": "test"}
-        rows = [replace(row, split=renamed.get(row.split, row.split)) for row in rows]
+        given = ["test" if split == "validation" else split for split in given]
         notes.append(
             f"no test split is given: the validation split is the test split, and {share} of train is validation"
         )
@@ -102,49 +108,54 @@ def _complete_given(rows: Sequence[Row], shares: Shares | None) -> tuple[list[Ro
         notes.append(f"no validation split is given: {share} of train is validation")
     elif shares and len(present) == len(SPLITS):
         notes.append(f"--split {format_shares(shares)} changes nothing: train, validation and test are given")
-    return list(rows), notes
+    if not present:
+        given = ["train" if row.label else "" for row in rows]
+    return given, notes
 
 
-def _split_by_hash(rows: Sequence[Row], deciders: Sequence[Key], *, seed: int, shares: Shares) -> list[Row]:
-    """Return the pictures with their splits: given, or by the hash of what decides."""
-    present = {row.split for row in rows if row.label and row.split}
+def _split_by_hash(given: Sequence[Given], deciders: Sequence[Key], *, seed: int, shares: Shares) -> list[Given]:
+    """Return the splits: as given, or by the hash of what decides where train is all that is given."""
+    present = set(given) - {""}
     train, validation, _ = (share / 100 for share in shares)
-    cut = []
-    for row, decider in zip(rows, deciders, strict=True):
-        split: Split | Literal[""] = row.split
-        if not row.label:
-            split = ""
-        elif present <= {"train"}:
-            fraction = fraction_of(decider, seed)
-            split = "train" if fraction < train else "validation" if fraction < train + validation else "test"
-        elif row.split == "train" and len(present) == 2 and fraction_of(decider, seed) >= 1 - validation:
-            split = "validation"
-        cut.append(replace(row, split=split))
+    cut: list[Given] = []
+    for split, decider in zip(given, deciders, strict=True):
+        if split != "train" or len(present) == len(SPLITS):
+            cut.append(split)
+            continue
+        fraction = fraction_of(decider, seed)
+        if present == {"train"}:
+            cut.append("train" if fraction < train else "validation" if fraction < train + validation else "test")
+        else:
+            cut.append("validation" if fraction >= 1 - validation else "train")
     return cut
 
 
-def _keep_keys_together(rows: Sequence[Row]) -> list[Row]:
+def _keep_keys_together(rows: Sequence[Row], splits: Sequence[Given]) -> list[Given]:
     """Put a picture whose bytes lie in several splits into the last of them, so that none leaks."""
     last: dict[Key, Split] = {}
-    for row in rows:
-        if row.split and (row.key not in last or SPLITS.index(row.split) > SPLITS.index(last[row.key])):
-            last[row.key] = row.split
-    return [replace(row, split=last[row.key]) if row.split else row for row in rows]
+    for row, split in zip(rows, splits, strict=True):
+        if split and (row.key not in last or SPLITS.index(split) > SPLITS.index(last[row.key])):
+            last[row.key] = split
+    return [split and last[row.key] for row, split in zip(rows, splits, strict=True)]
+
+
+def _usable(rows: Sequence[Row], unreadable: Collection[Key]) -> dict[str, list[int]]:
+    """Return, for every class, which rows it can be learned from."""
+    label_of: dict[Key, str] = {}
+    # Bytes under two labels are left out of training.
+    clashing = {row.key for row in rows if row.label and label_of.setdefault(row.key, row.label) != row.label}
+    usable: dict[str, list[int]] = {label: [] for label in sorted({row.label for row in rows})}
+    for index, row in enumerate(rows):
+        if row.key not in clashing and row.key not in unreadable:
+            usable[row.label].append(index)
+    usable.pop("", None)
+    return usable
 
 
 def _give_every_class_training(
-    rows: Sequence[Row], deciders: Sequence[Key], *, seed: int, unreadable: Collection[Key]
-) -> tuple[list[Row], list[str]]:
-    """Move what has the lowest hash to train where a class has none; name such classes, and small ones."""
-    labels_of: dict[Key, set[str]] = defaultdict(set)
-    for row in rows:
-        labels_of[row.key].add(row.label)
-    splits = [row.split for row in rows]
-    # Bytes under two labels are left out of training.
-    usable: dict[str, list[int]] = {row.label: [] for row in sorted(rows, key=lambda row: row.label) if row.label}
-    for index, row in enumerate(rows):
-        if row.label and len(labels_of[row.key] - {""}) == 1 and row.key not in unreadable:
-            usable[row.label].append(index)
+    splits: list[Given], deciders: Sequence[Key], usable: dict[str, list[int]], *, seed: int
+) -> tuple[list[Given], list[str]]:
+    """Move what has the lowest hash to train where a class has none there; name such classes."""
     moved = []
     for label, indices in usable.items():
         if indices and not any(splits[index] == "train" for index in indices):
@@ -155,11 +166,9 @@ def _give_every_class_training(
                 for split, decider in zip(splits, deciders, strict=True)
             ]
             moved.append(label)
-    kept = [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
-    notes = []
-    if moved:
-        notes.append(f"without a training picture, so the one with the lowest hash was moved there: {first_few(moved)}")
-    return kept, [*notes, *_name_small_classes({label: [kept[i] for i in each] for label, each in usable.items()})]
+    if not moved:
+        return splits, []
+    return splits, [f"without a training picture, so the one with the lowest hash was moved there: {first_few(moved)}"]
 
 
 def _name_small_classes(usable: dict[str, list[Row]]) -> list[str]:

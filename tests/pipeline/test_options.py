@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 from demijohn.pipeline.labelling import Labelling
 from demijohn.pipeline.options import labelling_options
 from support.commands import run
-from support.pictures import write_classes
+from support.pictures import encode, picture, write_classes
 
 TINY = ("--backbone", "tiny", "--weights", "random")
 
@@ -83,3 +84,18 @@ def test_the_whole_job_on_a_flat_folder(tmp_path: Path) -> None:
     assert answer["report"]["runs"][0]["classes"] == ["blue", "green", "red"]
     with (tmp_path / "bottlenecks" / "datasets" / "flat.csv").open() as file:
         assert {row["path"].split(".")[0] == row["label"] for row in csv.DictReader(file)} == {True}
+
+
+def test_names_in_any_encoding_are_told_in_notes_and_errors(tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, name in enumerate([b"cat.1.png", b"dog.1.png", b"caf\xe9.png", "猫\n🐈.png".encode()]):
+        (flat / os.fsdecode(name)).write_bytes(encode(picture(number)))
+    done = run("extract-features", "flat", *TINY, "--label-pattern", r"^(\w+)\.1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert r"caf\udce9.png" in done.stderr
+    assert "extracted but not trained on: 2" in done.stderr
+    wrong = run("extract-features", "flat", *TINY, "--label-pattern", r"^(\d)", cwd=tmp_path)
+    assert wrong.returncode == 1
+    assert "Traceback" not in wrong.stderr
+    assert len(wrong.stderr.splitlines()) == 1
