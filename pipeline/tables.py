@@ -5,7 +5,6 @@ Another column can be the group (`--group COLUMN`); the rest is left alone and n
 
 import csv
 import io
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -135,8 +134,8 @@ def _check_columns(path: Path, columns: list[str], labelling: Labelling) -> None
 def _found(where: str, record: dict[str, str], labelling: Labelling, group_column: str) -> Found:
     if not record["path"]:
         raise InvalidRequest(f"{where}: expected the path of a picture, found an empty cell")
-    # So that ./a.jpg and a.jpg are one picture.
-    path = PurePosixPath(os.path.normpath(record["path"]))
+    # ./a.jpg and a.jpg are one path here; .. stays, since it may follow a link.
+    path = PurePosixPath(record["path"])
     word = record.get("split", "").strip()
     split: Split | None = SPLIT_NAMES.get(word.lower())
     if word and split is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from demijohn.cache.table import SPLITS, Row, Split
-from demijohn.pipeline.splits import assign_splits
+from demijohn.pipeline.splits import assign_splits, fraction_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -186,6 +186,9 @@ def test_train_and_test_alone(shares: tuple[float, float, float] | None, wanted:
     assert splits[300:] == ["test"] * 100
     assert abs(Counter(splits[:300])["validation"] - wanted) < 20
     assert f"no validation split is given: {30 if shares else 15} % of train" in notes[0]
+    # Always the same end of the hashes, so that greater shares only add to validation.
+    least = 1 - (0.30 if shares else 0.15)
+    assert splits[:300] == ["validation" if fraction_of(key, 0) >= least else "train" for key in KEYS[:300]]
 
 
 def test_validation_cut_from_a_given_train_split_keeps_groups_together() -> None:

@@ -52,6 +52,13 @@ def test_paths_are_relative_to_the_table_and_may_lead_elsewhere(tmp_path: Path) 
     assert [found.path for found in table.files] == ["../elsewhere/5.jpg", f"{tmp_path}/in/a/1.jpg"]
 
 
+def test_a_step_back_out_of_a_link_leads_where_the_system_says(tmp_path: Path) -> None:
+    make(tmp_path, "elsewhere/inner/6.jpg", "elsewhere/5.jpg")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere" / "inner", target_is_directory=True)
+    assert [found.path for found in read(tmp_path / "in", "path,label\nlink/../5.jpg,a\n").files] == ["link/../5.jpg"]
+
+
 def test_missing_and_odd_files_are_listed_with_their_line(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     table = read(tmp_path, "path,label\na/1.jpg,cat\ngone.jpg,cat\na,dog\npipe.jpg,dog\n" + "x" * 300 + ",dog\n")
