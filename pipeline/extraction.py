@@ -141,7 +141,7 @@ def extract_features(
     store : path
         Folder that keeps everything.
     dataset : str, optional
-        Name of the data set; the folder's name by default.
+        Name of the data set; the folder's or the table's name by default.
     seed : int, optional
         Of the hashed splits; by default the one that the data set has, or 0.
     labelling : Labelling, optional
