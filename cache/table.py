@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,8 @@ from .errors import DamagedFile, NewerFormat
 from .files import read_json, remove_leftovers, write_bytes, write_json
 from .part import Key
 
-FORMAT = 1
+FORMAT = 2
+"""1 knew neither a table as the source nor settings of labels and splits, and is written where there are none."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _COLUMNS = ["path", "key", "label", "split", "group"]
@@ -55,6 +56,10 @@ class Origin:
     """Folder that the paths are relative to; absolute."""
     seed: int
     """Seed of the hashed splits."""
+    table: str = ""
+    """Name of the CSV table in the root that names the pictures; empty where the folder itself does."""
+    labelling: dict[str, Any] = field(default_factory=dict)
+    """Settings of labels, groups and splits that are not as usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,14 @@ def write_dataset(folder: Path, dataset: Dataset) -> None:
         path, key, *rest = astuple(row)
         cells = [path, key.hex(), *rest]
         (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
+    origin = dataset.origin
+    # An earlier demijohn would forget them and label the pictures anew; it says so instead.
+    settings = {"table": origin.table, "labelling": origin.labelling}
     about: dict[str, Any] = {
-        "format": FORMAT,
-        "root": str(dataset.origin.root),
-        "seed": dataset.origin.seed,
+        "format": FORMAT if any(settings.values()) else 1,
+        "root": str(origin.root),
+        "seed": origin.seed,
+        **{name: value for name, value in settings.items() if value},
         "layout": dataset.layout,
         "notes": list(dataset.notes),
         "skipped": [{"path": each.path, "reason": each.reason} for each in dataset.skipped],
@@ -155,7 +164,9 @@ def _read_about(path: Path) -> dict[str, Any]:
 
 def _origin(path: Path, about: dict[str, Any]) -> Origin:
     try:
-        return Origin(Path(about["root"]), int(about["seed"]))
+        return Origin(
+            Path(about["root"]), int(about["seed"]), str(about.get("table", "")), dict(about.get("labelling", {}))
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged: expected root and seed, found {error}; remove it") from error
 

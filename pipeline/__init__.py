@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from .extraction import Extraction, extract_features
     from .job import Job, run
+    from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
     from .recomputation import Recomputation, recompute_rows
     from .reporting import Report, report_heads
@@ -46,6 +47,7 @@ _HOMES = {
     "Holding": "upkeep",
     "InvalidRequest": "errors",
     "Job": "job",
+    "Labelling": "labelling",
     "NoImages": "errors",
     "NotTrainable": "errors",
     "OtherNumbers": "errors",
@@ -80,6 +82,7 @@ __all__ = [
     "Holding",
     "InvalidRequest",
     "Job",
+    "Labelling",
     "NoImages",
     "NotTrainable",
     "OtherNumbers",

@@ -11,6 +11,7 @@ import click
 from . import answers, options
 from .cache_commands import cache
 from .console import print_json, run_command
+from .labelling_options import labelling_options
 from .progress import Progress
 
 
@@ -38,13 +39,15 @@ def demijohn() -> None:
 @options.weights
 @options.dataset
 @options.split_seed
+@labelling_options
 @options.max_bad
 @options.results
 @options.common
 def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any) -> None:
     """The whole job: extract, train the usual heads, report.
 
-    IMAGES is a folder with a folder of pictures per class, or with train, validation and test folders of such.
+    IMAGES is a folder with a folder of pictures per class, or with train, validation and test folders of such, or a
+    CSV table with the columns path and label.
     """
     from .job import run
 
@@ -68,6 +71,7 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 @options.weights
 @options.dataset
 @options.split_seed
+@labelling_options
 @options.max_bad
 @click.option("--plan", is_flag=True, help="Only say what would be done, how long it would take and its size.")
 @click.option("--explain", is_flag=True, help="Only say in what other features of this backbone differ.")
@@ -81,7 +85,8 @@ def extract_features_command(
     """Stage one: run the frozen backbone once over all pictures and keep the features.
 
     Pictures that have features already are not read again. Without IMAGES, the data set that the store knows, else
-    ./images or ./data.
+    ./images or ./data. What is said about labels, groups and splits is kept with the data set, and holds until
+    something else is said ('' or 0 takes a pattern, a column or a limit back).
     """
     if plan or explain:
         if new or (plan and explain):

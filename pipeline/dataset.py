@@ -1,22 +1,25 @@
-"""From a folder to a data set: which folder, what it is called, the key of every file, the table."""
+"""From a folder or a table to a data set: which one, what it is called, the key of every file, the rows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from joblib import Parallel, cpu_count, delayed
 
+from ..cache.errors import DamagedFile
 from ..cache.index import FileIndex, Hashed, hash_file
 from ..cache.part import Key
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Origin, Row, Skipped
 from .errors import DatasetClash, InvalidRequest, NoImages
 from .examples import conflicting_keys
+from .labelling import AS_USUAL, Labelling
 from .layout import Listing
 from .splits import assign_splits
+from .tables import is_table
 
 
-def choose_root(images: Path | None, store: FeatureStore, name: str | None) -> tuple[Path, str]:
-    """Return the folder of pictures and the name of its data set.
+def choose_source(images: Path | None, store: FeatureStore, name: str | None) -> tuple[Path, str]:
+    """Return the folder or the table of pictures, and the name of its data set.
 
     Without `images`, it is the data set that the store knows, else `./images`, else `./data`.
 
@@ -27,31 +30,65 @@ def choose_root(images: Path | None, store: FeatureStore, name: str | None) -> t
     InvalidRequest
         The name cannot be a file name.
     DatasetClash
-        The name belongs to another folder that is still there.
+        The name belongs to another folder or table that is still there.
     """
     known = store.dataset_names()
     if images is None:
         if known:
             # One is known by this name, or is the only one; else the error lists them.
             dataset = store.find_dataset(name)
-            return dataset.origin.root, dataset.name
+            return _source_of(dataset.origin), dataset.name
         images = next((Path(guess) for guess in ("images", "data") if Path(guess).is_dir()), None)
         if images is None:
             raise NoImages(
                 "no folder of pictures is named, the store knows no data set, and there is no ./images or ./data: "
                 "name the folder, as in extract-features photos/"
             )
-    root = images.expanduser().resolve()
-    name = name or root.name
+    source = images.expanduser().resolve()
+    # Several tables may lie in one folder, each a data set of its own.
+    name = name or (source.stem if is_table(source) else source.name)
     if not name or name.startswith(".") or "/" in name or "\\" in name:
         raise InvalidRequest(f"a data set cannot be called {name!r}: choose a plain name with --dataset NAME")
     earlier = store.dataset_origin(name)
-    if earlier is not None and earlier.root != root and earlier.root.is_dir():
+    if earlier is not None and _source_of(earlier) != source and _source_of(earlier).exists():
         raise DatasetClash(
-            f"the data set {name} of {store.folder} is {earlier.root}, not {root}: "
+            f"the data set {name} of {store.folder} is {_source_of(earlier)}, not {source}: "
             "choose another name with --dataset NAME, or another store with --store DIR"
         )
-    return root, name
+    return source, name
+
+
+def settle_choices(
+    store: FeatureStore, name: str, *, seed: int | None, labelling: Labelling | None
+) -> tuple[int, Labelling, list[str]]:
+    """Return seed and settings: what is asked for, else what the data set has, else the usual.
+
+    The third is what should be said where they are not what they were.
+
+    Raises
+    ------
+    DamagedFile
+        The data set keeps other settings than these.
+    """
+    origin = store.dataset_origin(name)
+    if origin is None:
+        return seed or 0, (labelling or AS_USUAL).over(AS_USUAL), []
+    try:
+        earlier = Labelling.from_json(origin.labelling)
+    except (InvalidRequest, TypeError) as error:
+        raise DamagedFile(
+            f"datasets/{name}.json is damaged: expected settings of labels and splits, found {error}; remove it and "
+            f"run extract-features {_source_of(origin)} --dataset {name}, nothing is extracted twice"
+        ) from error
+    now = (labelling or AS_USUAL).over(earlier)
+    seed = origin.seed if seed is None else seed
+    changes = now.changes_from(earlier)
+    if seed != origin.seed:
+        changes.append(f"--seed {seed} (before: {origin.seed})")
+    if not changes:
+        return seed, now, []
+    said = f"the data set {name} changes, and heads that were trained before count as outdated: {'; '.join(changes)}"
+    return seed, now, [said]
 
 
 def find_keys(listing: Listing, index: FileIndex) -> tuple[dict[str, Key], list[Skipped], list[Hashed]]:
@@ -105,21 +142,24 @@ def build_dataset(
     files = [found for found in listing.files if found.path in keys]
     if not files:
         raise NoImages(f"none of the {len(listing.files)} pictures in {listing.root} can be read: check permissions")
-    splits, notes = assign_splits(
-        [keys[found.path] for found in files],
-        [found.label for found in files],
-        [found.split for found in files],
+    labelling = listing.labelling
+    rows, notes = assign_splits(
+        [Row(found.path, keys[found.path], found.label, found.split or "", found.group) for found in files],
         seed=seed,
+        shares=labelling.shares,
+        limit=labelling.limit or 0,
         unreadable=unreadable,
-    )
-    rows = tuple(
-        Row(found.path, keys[found.path], found.label, split or "") for found, split in zip(files, splits, strict=True)
     )
     conflicting = conflicting_keys(rows)
     if conflicting:
         count = sum(row.key in conflicting for row in rows)
         notes.append(f"files whose bytes lie under two labels, left out of training: {count:,}")
-    return Dataset(name, Origin(listing.root, seed), listing.layout, rows, (*listing.notes, *notes), tuple(skipped))
+    origin = Origin(listing.root, seed, listing.table, labelling.to_json())
+    return Dataset(name, origin, listing.layout, tuple(rows), (*listing.notes, *notes), tuple(skipped))
+
+
+def _source_of(origin: Origin) -> Path:
+    return origin.root / origin.table if origin.table else origin.root
 
 
 def _hash(path: Path) -> Hashed | str:

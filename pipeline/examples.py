@@ -18,6 +18,7 @@ from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset, Row
 from . import images
 from .errors import NotTrainable
+from .labels import offer_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ def choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -
     """
     if not table.classes:
         raise NotTrainable(
-            f"the data set {table.name} has no labels: expected class folders such as {table.origin.root}/cats/1.jpg; "
-            "sort the pictures into folders and run extract-features again, nothing is extracted twice"
+            f"the data set {table.name} has no labels: {_expected(table)} and run extract-features again, "
+            f"nothing is extracted twice{_offer(table)}"
         )
     unreadable = set(refusals_that_hold(store))
     if unreadable:
@@ -80,7 +81,7 @@ def choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -
         reasons = "".join(f", and {count:,} files left out since {reason}" for reason, count in left_out.items())
         raise NotTrainable(
             f"expected at least two classes with training pictures in the data set {table.name}, "
-            f"found {found}{reasons}: add pictures of another class and run extract-features again"
+            f"found {found}{reasons}: add pictures of another class and run extract-features again{_offer(table)}"
         )
     warnings = [f"left out, since {reason}: {count:,} files" for reason, count in left_out.items()]
     if without := sorted({row.label for row in rows.values()} - set(classes)):
@@ -90,6 +91,20 @@ def choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -
         (row for row in rows.values() if row.label in classes), key=lambda row: (SPLITS.index(row.split), row.key)
     )
     return Examples(tuple(chosen), classes, tuple(warnings))
+
+
+def _expected(table: Dataset) -> str:
+    """Return where labels were expected, and how to put them there."""
+    if table.origin.table:
+        source = table.origin.root / table.origin.table
+        return f"expected some in the column label of {source}, found empty cells; fill them"
+    return f"expected class folders such as {table.origin.root}/cats/1.jpg; sort the pictures into folders"
+
+
+def _offer(table: Dataset) -> str:
+    """Return another remedy, where the names of the pictures seem to carry labels."""
+    offer = offer_pattern(row.path for row in table.rows)
+    return f"; or {offer}" if offer else ""
 
 
 def conflicting_keys(rows: Iterable[Row]) -> set[Key]:

@@ -24,6 +24,7 @@ from .errors import TooManyUnreadable
 from .feed import Decoded, Picture, decoding_ahead
 from .frozen import FrozenBackbone
 from .interruption import stopping_gently
+from .labelling import Labelling
 from .outlook import explain
 from .probing import Opened, open_features
 from .progress import SILENT, Progress
@@ -117,6 +118,7 @@ def extract_features(
     store: str | Path = "bottlenecks",
     dataset: str | None = None,
     seed: int | None = None,
+    labelling: Labelling | None = None,
     max_bad: float = 1.0,
     new: bool = False,
     progress: Progress = SILENT,
@@ -126,7 +128,7 @@ def extract_features(
     Parameters
     ----------
     images : path, optional
-        Folder of pictures; without it the data set that the store knows, `./images` or `./data`.
+        Folder of pictures, or a CSV table; without it the data set that the store knows, `./images` or `./data`.
     backbone : str
         A name of `BACKBONES`.
     weights : str
@@ -134,9 +136,11 @@ def extract_features(
     store : path
         Folder that keeps everything.
     dataset : str, optional
-        Name of the data set; the folder's name by default.
+        Name of the data set; the folder's or the table's name by default.
     seed : int, optional
         Of the hashed splits; by default the one that the data set has, or 0.
+    labelling : Labelling, optional
+        How labels, groups and splits are found; what it leaves open is as the data set has it.
     max_bad : float
         Greatest fraction of skipped pictures that `Extraction.check` accepts.
     new : bool
@@ -152,13 +156,22 @@ def extract_features(
     """
     started = time.monotonic()
     survey = survey_images(
-        images, backbone=backbone, weights=weights, store=store, dataset=dataset, seed=seed, progress=progress
+        images,
+        backbone=backbone,
+        weights=weights,
+        store=store,
+        dataset=dataset,
+        seed=seed,
+        labelling=labelling,
+        progress=progress,
     )
     kept, frozen, features, refusals = survey.store, survey.frozen, survey.features, survey.refusals
     table, plan = survey.table, survey.plan
     kept.index.remember(survey.hashed)
     frozen.remember()
     kept.save_dataset(table)
+    for change in survey.changes:
+        progress.warn(change)
     progress.say(str(survey))
     opened = None
     if new:
@@ -198,7 +211,7 @@ def extract_features(
         seed=table.origin.seed,
         backbone=frozen.backbone.name,
         digest=features.digest,
-        images=survey.images,
+        images=len(table.rows) + len(table.skipped),
         cached=len(first.present),
         extracted=len(outcome.done),
         duplicates=survey.duplicates,
@@ -209,7 +222,7 @@ def extract_features(
         seconds=time.monotonic() - started,
         images_per_second=outcome.rate,
         device=outcome.device,
-        notes=table.notes,
+        notes=(*survey.changes, *table.notes),
         max_bad=max_bad,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..models.backbones import find_backbone
 from ..models.heads import find_head
 from .extraction import Extraction, extract_features
+from .labelling import Labelling
 from .progress import SILENT, Progress
 from .reporting import Report, report_heads
 from .training import train_head
@@ -41,6 +42,7 @@ def run(
     results: str | Path | None = None,
     dataset: str | None = None,
     seed: int | None = None,
+    labelling: Labelling | None = None,
     max_bad: float = 1.0,
     progress: Progress = SILENT,
 ) -> Job:
@@ -62,6 +64,7 @@ def run(
             store=store,
             dataset=dataset,
             seed=seed,
+            labelling=labelling,
             max_bad=max_bad,
             progress=progress,
         )

@@ -1,165 +1,198 @@
-"""A folder of pictures, walked in a fixed order: which files, which labels, which given splits.
+"""A folder of pictures, or a table of them: which files, which labels, groups and given splits.
 
-    CLASS/*.jpg                 class folders; the label is the first folder
+    CLASS/*.jpg                 class folders; the label is the first folder, or the N-th by --label-level
     train|val|valid|validation|test/CLASS/*.jpg
                                 split folders, where all visible top folders are such
+    cat.0.jpg                   the label stands in the name, found by --label-pattern
     *.jpg                       pictures beside class folders have no label
+    labels.csv                  a table with the columns path, label, and perhaps split and group
 
-Hidden entries are skipped and counted, suffixes are case-blind, and what cannot be opened is
-listed with its reason.
+docs/layouts.md shows each with a tree and a command.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..cache.table import Skipped, Split
 from .errors import InvalidRequest, NoImages
-
-SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"])
-_SPLIT_NAMES: dict[str, Split] = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One picture file, not yet opened."""
-
-    path: str
-    """Relative to the root, with forward slashes."""
-    label: str
-    """Name of the class folder; empty where there is none."""
-    split: Split | None
-    """From a split folder."""
+from .folders import SUFFIXES, walk_folder
+from .labelling import AS_USUAL, Labelling
+from .labels import SPLIT_NAMES, Found, first_few, group_of, label_of, offer_pattern
+from .tables import is_table, read_table
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a folder holds."""
+    """What a folder or a table holds."""
 
     root: Path
+    """Folder that the paths are relative to."""
     layout: str
     files: tuple[Found, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+    labelling: Labelling = AS_USUAL
+    table: str = ""
+    """Name of the table in the root; empty for a folder."""
 
 
-@dataclass(slots=True)
-class _Walk:
-    """What is met on the way besides pictures."""
-
-    leave_out: Path | None
-    skipped: list[Skipped] = field(default_factory=list)
-    hidden: int = 0
-    others: int = 0
-
-
-def list_images(root: Path, *, leave_out: Path | None = None) -> Listing:
-    """Return the pictures below a folder, in the order of their paths.
+def list_images(source: Path, labelling: Labelling = AS_USUAL, *, leave_out: Path | None = None) -> Listing:
+    """Return the pictures below a folder or in a table, in the order of their paths.
 
     `leave_out` is a folder that is not walked into: the store, which may lie inside.
 
     Raises
     ------
     NoImages
-        There is no such folder, or no picture in it.
+        There is no such folder or table, or no picture in it.
     InvalidRequest
-        There is a test or validation folder but none for training.
+        There is a test or validation split but none for training, the table cannot be understood,
+        or a setting does not fit: a column without a table, a pattern that no picture fits.
     """
-    if not root.is_dir():
-        kind = "a file" if root.exists() else "not there"
-        raise NoImages(f"expected a folder of pictures, but {root} is {kind}: name a folder such as photos/")
-    walk = _Walk(leave_out.resolve() if leave_out else None)
-    paths = list(_walk(root, PurePosixPath(), (), walk))
-    if not paths:
+    if is_table(source):
+        listing = _list_table(source, labelling)
+    elif source.is_dir():
+        listing = _list_folder(source, labelling, leave_out)
+    else:
+        kind = "a file" if source.exists() else "not there"
+        raise NoImages(
+            f"expected a folder of pictures, or a .csv table of them, but {source} is {kind}: "
+            "name a folder such as photos/"
+        )
+    _check_settings(listing)
+    _check_training(listing)
+    return listing
+
+
+def _list_table(source: Path, labelling: Labelling) -> Listing:
+    if labelling.label_level:
+        raise InvalidRequest(
+            f"--label-level {labelling.label_level} counts folders, but {source} is a table: its column label says "
+            "the labels, or take them from the names with --label-pattern"
+        )
+    table = read_table(source, labelling)
+    notes = [*table.notes, *_remarks(table.files, labelling, f"without a label in {source.name}")]
+    layout = f"table {source.name}"
+    return Listing(source.parent, layout, table.files, table.skipped, tuple(notes), labelling, source.name)
+
+
+def _list_folder(root: Path, labelling: Labelling, leave_out: Path | None) -> Listing:
+    if labelling.group:
+        raise InvalidRequest(
+            f"--group {labelling.group} names a column of a table, but {root} is a folder: "
+            "take groups from the paths with --group-pattern"
+        )
+    walk = walk_folder(root, leave_out=leave_out)
+    if not walk.paths:
         unreadable = f", {len(walk.skipped)} that cannot be opened" if walk.skipped else ""
         raise NoImages(
             f"no pictures in {root}: expected class folders such as {root}/cats/1.jpg "
             f"({', '.join(sorted(SUFFIXES))}), found {walk.others} other files{unreadable}"
         )
-    split_folders, notes = _split_folders(paths)
+    split_folders, notes = _split_folders(walk.paths, labelling)
     if walk.hidden:
         notes.append(f"hidden entries skipped: {walk.hidden:,}")
     if walk.others:
         notes.append(f"files of other kinds left alone: {walk.others:,}")
-    files = tuple(_found(path, split_folders) for path in paths)
-    loose = sum(not file.label for file in files)
-    if loose:
-        notes.append(f"pictures in no class folder, extracted but not trained on: {loose:,}")
+    files = tuple(_found(path, split_folders, labelling) for path in walk.paths)
+    level = labelling.label_level or 1
+    notes += _remarks(files, labelling, "in no class folder" if level == 1 else f"in no folder of level {level}")
     if split_folders:
         layout = "split folders: " + ", ".join(sorted(split_folders))
+    elif labelling.label_pattern:
+        layout = "labels in the names"
     else:
-        layout = "class folders" if loose < len(files) else "no class folders"
-    return Listing(root, layout, files, tuple(walk.skipped), tuple(notes))
+        layout = "class folders" if any(file.label for file in files) else "no class folders"
+    return Listing(root, layout, files, tuple(walk.skipped), tuple(notes), labelling)
 
 
-def _found(path: PurePosixPath, split_folders: dict[str, Split]) -> Found:
+def _found(path: PurePosixPath, split_folders: dict[str, Split], labelling: Labelling) -> Found:
     folders = path.parts[:-1]
     split = None
     if split_folders and folders:
         split, folders = split_folders[folders[0]], folders[1:]
-    return Found(str(path), folders[0] if folders else "", split)
+    return Found(str(path), label_of(path, folders, labelling), split, group_of(str(path), labelling))
 
 
-def _split_folders(paths: list[PurePosixPath]) -> tuple[dict[str, Split], list[str]]:
+def _split_folders(paths: Sequence[PurePosixPath], labelling: Labelling) -> tuple[dict[str, Split], list[str]]:
     """Return which top folders are splits, if all of them are, and what should be said about it."""
     tops = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
-    named = [top for top in tops if top.lower() in _SPLIT_NAMES]
-    flat = sorted({path.parts[0] for path in paths if len(path.parts) == 2})
-    if not named:
+    found = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
+    if not found:
         return {}, []
-    if len(named) < len(tops) or flat:
-        others = [top for top in tops if top not in named]
-        why = f"beside them there is {', '.join(others)}" if others else f"pictures lie directly in {', '.join(flat)}"
-        return {}, [f"taken as classes, not as splits, because {why}: {', '.join(named)}"]
-    found = {top: _SPLIT_NAMES[top.lower()] for top in tops}
-    if "train" not in found.values():
+    flat = sorted({path.parts[0] for path in paths if len(path.parts) == 2})
+    labelled = labelling.label_pattern or any(
+        len(path.parts) > 2 and found.get(path.parts[0]) == "train" for path in paths
+    )
+    others = [top for top in tops if top not in found]
+    if others:
+        why = f"beside them there is {', '.join(others)}"
+    elif flat and not labelled:
+        # Unlabelled pictures of a test split are usual; a training split without a class is not.
+        why = f"pictures lie directly in {', '.join(flat)}"
+    else:
+        return found, []
+    if labelling.label_pattern:
+        return {}, [f"not taken as splits, because {why}: {', '.join(found)}"]
+    return {}, [f"taken as classes, not as splits, because {why}: {', '.join(found)}"]
+
+
+def _check_training(listing: Listing) -> None:
+    given = {file.split for file in listing.files if file.label and file.split}
+    # In a table, labelled pictures without a split are for training.
+    if not given or "train" in given or any(file.label and not file.split for file in listing.files):
+        return
+    if listing.table:
         raise InvalidRequest(
-            f"found the split folders {', '.join(tops)} but none for training: "
-            "add a folder `train` with the same class folders, or put the class folders at the top"
+            f"{listing.root / listing.table} has pictures of the split {' and '.join(sorted(given))} but none for "
+            "training: write train, or nothing, into the column split of some"
         )
-    return found, []
+    raise InvalidRequest(
+        f"found {listing.layout}, but none for training: "
+        "add a folder `train` with the same class folders, or put the class folders at the top"
+    )
 
 
-def _walk(
-    root: Path, inside: PurePosixPath, above: tuple[tuple[int, int], ...], walk: _Walk
-) -> Iterator[PurePosixPath]:
-    here = root / inside
-    try:
-        stat = here.stat()
-        entries = sorted(os.scandir(here), key=lambda entry: entry.name)
-    except OSError as error:
-        walk.skipped.append(Skipped(str(inside), f"folder cannot be opened: {error.strerror}"))
-        return
-    identity = (stat.st_dev, stat.st_ino)
-    if identity in above:
-        walk.skipped.append(Skipped(str(inside), "a link that leads back to a folder above it"))
-        return
-    for entry in entries:
-        path = inside / entry.name
-        if entry.name.startswith("."):
-            walk.hidden += 1
-        elif _is(entry.is_dir):
-            if walk.leave_out is not None and (root / path).resolve() == walk.leave_out:
-                continue
-            yield from _walk(root, path, (*above, identity), walk)
-        elif path.suffix.lower() not in SUFFIXES:
-            walk.others += 1
-        elif _is(entry.is_file):
-            yield path
-        else:
-            walk.skipped.append(Skipped(str(path), "a broken link" if entry.is_symlink() else "not a regular file"))
+def _check_settings(listing: Listing) -> None:
+    """Raise where no picture fits what was asked for: it is a mistake rather than a choice."""
+    labelling, files = listing.labelling, listing.files
+    paths = [file.path for file in files]
+    if labelling.label_level and not any(file.label for file in files):
+        raise InvalidRequest(
+            f"--label-level {labelling.label_level} is deeper than every folder: expected pictures below so many "
+            f"folders, found {first_few(paths)}; name another level"
+        )
+    if labelling.label_pattern and not any(file.label for file in files):
+        offer = offer_pattern(paths)
+        raise InvalidRequest(
+            f"--label-pattern {labelling.label_pattern} is found in none of the {len(files):,} names: expected names "
+            f"that it fits, found {first_few([PurePosixPath(path).name for path in paths])}; "
+            f"{offer or 'try another pattern'}"
+        )
+    if labelling.group_pattern and not any(file.group for file in files):
+        raise InvalidRequest(
+            f"--group-pattern {labelling.group_pattern} is found in none of the {len(files):,} paths: expected paths "
+            f"that it fits, found {first_few(paths)}; try another pattern"
+        )
 
 
-def _is(question: Callable[[], bool]) -> bool:
-    """Return the answer of a directory entry; a link that leads to itself is nothing."""
-    try:
-        return question()
-    except OSError:
-        return False
+def _remarks(files: Sequence[Found], labelling: Labelling, where: str) -> list[str]:
+    """Return what should be said about pictures without a label or a group."""
+    notes = []
+    loose = [file.path for file in files if not file.label]
+    if labelling.label_pattern:
+        where = f"whose name does not fit --label-pattern ({first_few(loose)})"
+    if loose:
+        notes.append(f"pictures {where}, extracted but not trained on: {len(loose):,}")
+    labels = {file.label for file in files} - {""}
+    # Too few classes, or splits that were taken as classes: perhaps the names carry the labels.
+    if not labelling.label_pattern and (len(labels) < 2 or any(label.lower() in SPLIT_NAMES for label in labels)):
+        offer = offer_pattern(file.path for file in files)
+        notes += [offer] if offer else []
+    alone = [file.path for file in files if not file.group]
+    if labelling.group_pattern and alone:
+        notes.append(
+            f"pictures whose path does not fit --group-pattern, each on its own: {len(alone):,} ({first_few(alone)})"
+        )
+    return notes

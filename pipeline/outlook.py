@@ -6,7 +6,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from ..cache.recipe import differences
 from ..models.engines import TensorFlowEngine
 from .feed import decoding_ahead
 from .probing import BATCH_SIZE
-from .progress import SILENT, Progress
-from .survey import Survey, first_paths, survey_images
+from .progress import SILENT
+from .survey import Request, Survey, first_paths, survey_images
 
 _BATCHES = 3
 """That are run to tell the speed; the first one only warms up."""
@@ -110,51 +110,29 @@ class Explanation:
         return "\n".join(lines)
 
 
-def plan_features(
-    images: str | Path | None = None,
-    *,
-    backbone: str = "efficientnet-lite0",
-    weights: str = "imagenet",
-    store: str | Path = "bottlenecks",
-    dataset: str | None = None,
-    seed: int | None = None,
-    progress: Progress = SILENT,
-) -> Outlook:
+def plan_features(images: str | Path | None = None, **request: Unpack[Request]) -> Outlook:
     """Return what `extract_features` would do, its size and its time by a short probe; nothing is written.
 
     See `extract_features` for the arguments and errors.
     """
     started = time.monotonic()
-    survey = survey_images(
-        images, backbone=backbone, weights=weights, store=store, dataset=dataset, seed=seed, progress=progress
-    )
+    survey = survey_images(images, **request)
     missing = survey.plan.missing
     size = len(missing) * (4 * survey.frozen.backbone.width + _ROW_EXTRA)
     if not missing:
         return Outlook(survey, 0, None, time.monotonic() - started)
-    progress.say(f"measuring the speed of {survey.frozen.backbone.name}")
+    request.get("progress", SILENT).say(f"measuring the speed of {survey.frozen.backbone.name}")
     engine = TensorFlowEngine(survey.frozen.backbone, survey.frozen.load()[0], batch_size=BATCH_SIZE)
     rate = _measure(survey, engine)
     return Outlook(survey, size, rate, time.monotonic() - started + len(missing) / rate)
 
 
-def explain_features(
-    images: str | Path | None = None,
-    *,
-    backbone: str = "efficientnet-lite0",
-    weights: str = "imagenet",
-    store: str | Path = "bottlenecks",
-    dataset: str | None = None,
-    seed: int | None = None,
-    progress: Progress = SILENT,
-) -> Explanation:
+def explain_features(images: str | Path | None = None, **request: Unpack[Request]) -> Explanation:
     """Return in which fields other feature sets of the backbone differ; nothing is written.
 
     See `extract_features` for the arguments and errors.
     """
-    survey = survey_images(
-        images, backbone=backbone, weights=weights, store=store, dataset=dataset, seed=seed, progress=progress
-    )
+    survey = survey_images(images, **request)
     return Explanation(survey, explain(survey))
 
 

@@ -6,6 +6,7 @@ and `explain_features` only tell it.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from ..cache.features import FeatureSet
 from ..cache.index import Hashed
@@ -16,12 +17,13 @@ from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Skipped
 from ..models.backbones import Backbone, find_backbone
 from . import images as decoding
-from .dataset import build_dataset, choose_root, find_keys
+from .dataset import build_dataset, choose_source, find_keys, settle_choices
 from .examples import refusals_that_hold
 from .feed import Picture
 from .frozen import FrozenBackbone
+from .labelling import Labelling
 from .layout import Listing, list_images
-from .progress import Progress
+from .progress import SILENT, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Survey:
     features: FeatureSet
     """The newest generation of the recipe, or the one that would be begun."""
     plan: Plan
+    changes: tuple[str, ...]
+    """Settings of the data set that are others than those it had."""
 
     @property
     def duplicates(self) -> int:
@@ -52,7 +56,7 @@ class Survey:
     @property
     def images(self) -> int:
         """Picture files considered."""
-        return len(self.listing.files) + len(self.listing.skipped)
+        return len(self.table.rows) + len(self.table.skipped)
 
     def __str__(self) -> str:
         """Return the line that every run says."""
@@ -67,26 +71,27 @@ class Survey:
         return "; ".join(parts)
 
 
-def survey_images(
-    images: str | Path | None,
-    *,
-    backbone: str,
-    weights: str,
-    store: str | Path,
-    dataset: str | None,
-    seed: int | None,
-    progress: Progress,
-) -> Survey:
-    """Return what there is; see `extract_features` for the arguments and errors."""
-    kept = FeatureStore(store)
-    record = find_backbone(backbone)
-    root, name = choose_root(None if images is None else Path(images), kept, dataset)
-    if seed is None:
-        origin = kept.dataset_origin(name)
-        seed = origin.seed if origin else 0
-    listing = list_images(root, leave_out=kept.folder)
+class Request(TypedDict, total=False):
+    """What an extraction is asked for, besides the pictures; see `extract_features` for each."""
+
+    backbone: str
+    weights: str
+    store: str | Path
+    dataset: str | None
+    seed: int | None
+    labelling: Labelling | None
+    progress: Progress
+
+
+def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Survey:
+    """Return what there is; see `extract_features` for the errors."""
+    kept = FeatureStore(request.get("store", "bottlenecks"))
+    record = find_backbone(request.get("backbone", "efficientnet-lite0"))
+    source, name = choose_source(None if images is None else Path(images), kept, request.get("dataset"))
+    seed, labelling, changes = settle_choices(kept, name, seed=request.get("seed"), labelling=request.get("labelling"))
+    listing = list_images(source, labelling, leave_out=kept.folder)
     # Weights first: where they are missing, nothing has been created yet.
-    frozen = FrozenBackbone(record, weights, kept.index, progress)
+    frozen = FrozenBackbone(record, request.get("weights", "imagenet"), kept.index, request.get("progress", SILENT))
     recipe = recipe_of(record, frozen.digest)
     generations = kept.generations(recipe)
     features = generations[0] if generations else kept.feature_set(recipe)
@@ -95,7 +100,7 @@ def survey_images(
     lost = [*listing.skipped, *unreadable]
     table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
     plan = plan_extraction([row.key for row in table.rows], features.keys(), refusals)
-    return Survey(kept, listing, keys, hashed, lost, refusals, table, frozen, recipe, features, plan)
+    return Survey(kept, listing, keys, hashed, lost, refusals, table, frozen, recipe, features, plan, tuple(changes))
 
 
 def recipe_of(backbone: Backbone, weights: str) -> Recipe:

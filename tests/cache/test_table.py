@@ -78,6 +78,29 @@ def test_other_readers_see_a_line_per_file(table: list[Row]) -> None:
         assert (about["root"], about["seed"], about["format"]) == ("/photos", 3, 1)
 
 
+def test_settings_of_labels_and_the_table_are_kept_and_a_reader_that_would_lose_them_is_warned(tmp_path: Path) -> None:
+    for origin in (
+        Origin(Path("/photos"), 3, "labels.csv"),
+        Origin(Path("/photos"), 3, labelling={"shares": [80, 10, 10], "label_pattern": "^(é+)"}),
+    ):
+        write_dataset(tmp_path, replace(DATASET, origin=origin))
+        assert read_origin(tmp_path, "d") == origin
+        assert read_dataset(tmp_path, "d").origin == origin
+        assert json.loads((tmp_path / "d.json").read_text())["format"] == 2
+    write_dataset(tmp_path, DATASET)
+    assert set(json.loads((tmp_path / "d.json").read_text())) == {
+        "format",
+        "root",
+        "seed",
+        "layout",
+        "notes",
+        "skipped",
+    }
+    (tmp_path / "d.json").write_text('{"root": "/photos", "seed": 3, "labelling": 5}')
+    with pytest.raises(DamagedFile, match="remove it"):
+        read_origin(tmp_path, "d")
+
+
 def test_the_digest_never_changes() -> None:
     # Another digest would make every run outdated.
     assert DATASET.digest == "f4d9c73d9c418c3d51d48e1a83e7f5b206ffd65991bef41d6832600557f365b8"

@@ -1,22 +1,17 @@
 """Folders become files, labels and given splits, in a fixed order; what is left out is said."""
 
-import os
 from pathlib import Path
 
 import pytest
 from demijohn.pipeline.errors import InvalidRequest, NoImages
+from demijohn.pipeline.labelling import Labelling
 from demijohn.pipeline.layout import list_images
+from support.trees import make
 
 
-def make(root: Path, *paths: str) -> Path:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b"not opened here")
-    return root
-
-
-def found(root: Path) -> list[tuple[str, str, str | None]]:
-    return [(each.path, each.label, each.split) for each in list_images(root).files]
+def found(root: Path, **settings: object) -> list[tuple[str, str, str | None]]:
+    listing = list_images(root, Labelling(**settings))  # type: ignore[arg-type]
+    return [(each.path, each.label, each.split) for each in listing.files]
 
 
 def test_class_folders_sorted_with_case_blind_suffixes(tmp_path: Path) -> None:
@@ -71,21 +66,6 @@ def test_loose_pictures_have_no_label(tmp_path: Path) -> None:
     assert any("no class folder" in note for note in listing.notes)
 
 
-def test_odd_entries_are_skipped_with_their_reason(tmp_path: Path) -> None:
-    make(tmp_path, "cats/1.jpg")
-    (tmp_path / "cats/gone.jpg").symlink_to("nowhere.jpg")
-    (tmp_path / "cats/circle").symlink_to(tmp_path, target_is_directory=True)
-    os.mkfifo(tmp_path / "cats/pipe.jpg")
-    (tmp_path / "cats/folder.jpg").mkdir()
-    listing = list_images(tmp_path)
-    assert [each.path for each in listing.files] == ["cats/1.jpg"]
-    assert {each.path: each.reason for each in listing.skipped} == {
-        "cats/circle": "a link that leads back to a folder above it",
-        "cats/gone.jpg": "a broken link",
-        "cats/pipe.jpg": "not a regular file",
-    }
-
-
 @pytest.mark.parametrize("case", ["missing", "file", "empty", "texts"])
 def test_nothing_to_extract_is_an_error_that_says_what_was_expected(tmp_path: Path, case: str) -> None:
     root = tmp_path / "photos"
@@ -113,12 +93,123 @@ def test_split_names_taken_as_classes_are_said(tmp_path: Path) -> None:
     assert any("because beside them there is extra: train" in note for note in listing.notes)
 
 
-def test_the_store_inside_the_folder_is_no_class(tmp_path: Path) -> None:
-    root = make(tmp_path, "cats/1.jpg", "bottlenecks/report/figures/confusion.png")
-    assert [each.path for each in list_images(root, leave_out=root / "bottlenecks").files] == ["cats/1.jpg"]
+@pytest.mark.parametrize(("level", "labels"), [(1, ["berlin", "paris"]), (2, ["cats", "dogs"])])
+def test_nested_folders_by_level(tmp_path: Path, level: int, labels: list[str]) -> None:
+    root = make(tmp_path, "berlin/cats/1.jpg", "paris/dogs/deep/2.jpg")
+    assert [label for _, label, _ in found(root, label_level=level)] == labels
 
 
-def test_a_link_to_itself_is_skipped(tmp_path: Path) -> None:
-    make(tmp_path, "cats/1.jpg")
-    (tmp_path / "cats" / "loop.jpg").symlink_to("loop.jpg")
-    assert [each.path for each in list_images(tmp_path).skipped] == ["cats/loop.jpg"]
+def test_levels_are_counted_below_split_folders(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/berlin/cats/1.jpg", "train/paris/dogs/2.jpg", "test/rome/cats/3.jpg")
+    assert [(label, split) for _, label, split in found(root, label_level=2)] == [
+        ("cats", "test"),
+        ("cats", "train"),
+        ("dogs", "train"),
+    ]
+
+
+def test_pictures_above_the_level_have_no_label_and_are_counted(tmp_path: Path) -> None:
+    listing = list_images(make(tmp_path, "berlin/cats/1.jpg", "berlin/2.jpg"), Labelling(label_level=2))
+    assert [file.label for file in listing.files] == ["", "cats"]
+    assert "pictures in no folder of level 2, extracted but not trained on: 1" in listing.notes
+
+
+def test_a_level_below_every_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"--label-level 3 is deeper .* found berlin/cats/1\.jpg"):
+        list_images(make(tmp_path, "berlin/cats/1.jpg"), Labelling(label_level=3))
+
+
+def test_labels_in_the_names_of_a_flat_folder(tmp_path: Path) -> None:
+    root = make(tmp_path, "cat.0.jpg", "dog.1.jpg", "odd.jpg")
+    listing = list_images(root, Labelling(label_pattern=r"^(.+)\.\d+\."))
+    assert [file.label for file in listing.files] == ["cat", "dog", ""]
+    assert listing.notes == (
+        "pictures whose name does not fit --label-pattern (odd.jpg), extracted but not trained on: 1",
+    )
+
+
+def test_labels_in_the_names_below_split_folders(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/cat.0.jpg", "train/dog.1.jpg", "test/dog.2.jpg")
+    assert [(label, split) for _, label, split in found(root, label_pattern=r"^(\w+)\.")] == [
+        ("dog", "test"),
+        ("cat", "train"),
+        ("dog", "train"),
+    ]
+
+
+def test_split_names_beside_others_are_no_splits_for_a_pattern_either(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/cat.0.jpg", "train/dog.1.jpg", "test1/1.jpg")
+    listing = list_images(root, Labelling(label_pattern=r"^([a-z]+)\."))
+    assert [(file.label, file.split) for file in listing.files] == [("", None), ("cat", None), ("dog", None)]
+    assert any("not taken as splits, because beside them there is test1" in note for note in listing.notes)
+
+
+FLAT = ["cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg"]
+
+
+@pytest.mark.parametrize("folder", ["", "all/", "train/"])
+def test_a_pattern_is_offered_where_there_are_no_class_folders(tmp_path: Path, folder: str) -> None:
+    listing = list_images(make(tmp_path, *(folder + name for name in FLAT)))
+    assert any(note.endswith(r"(cat: 2, dog: 2): --label-pattern '^(.+)\.\d+\.' takes them") for note in listing.notes)
+
+
+def test_a_pattern_is_offered_where_splits_would_be_taken_as_classes(tmp_path: Path) -> None:
+    listing = list_images(make(tmp_path, *(f"train/{name}" for name in FLAT), "test1/1.jpg"))
+    assert any("--label-pattern" in note for note in listing.notes)
+
+
+def test_no_pattern_is_offered_beside_class_folders(tmp_path: Path) -> None:
+    listing = list_images(make(tmp_path, *FLAT, "cats/1.jpg", "dogs/1.jpg"))
+    assert not any("--label-pattern" in note for note in listing.notes)
+
+
+def test_a_pattern_that_fits_nothing_is_an_error_that_offers_another(tmp_path: Path) -> None:
+    make(tmp_path, *FLAT)
+    with pytest.raises(InvalidRequest, match=r"found in none of the 4 names.*cat\.0\.jpg.*: --label-pattern '"):
+        list_images(tmp_path, Labelling(label_pattern="^([0-9]+)"))
+    with pytest.raises(InvalidRequest, match=r"--group-pattern .* found in none of the 4 paths.*try another"):
+        list_images(tmp_path, Labelling(group_pattern="patient([0-9]+)"))
+
+
+def test_groups_by_pattern_and_pictures_on_their_own(tmp_path: Path) -> None:
+    root = make(tmp_path, "cats/p1/1.jpg", "dogs/p2-x.jpg", "dogs/3.jpg")
+    listing = list_images(root, Labelling(group_pattern=r"(p\d)"))
+    assert [file.group for file in listing.files] == ["p1", "", "p2"]
+    assert any("each on its own: 1 (dogs/3.jpg)" in note for note in listing.notes)
+
+
+def test_a_column_needs_a_table(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="take groups from the paths with --group-pattern"):
+        list_images(make(tmp_path, "cats/1.jpg"), Labelling(group="patient"))
+
+
+def test_unlabelled_pictures_of_a_test_folder_do_not_turn_splits_into_classes(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/cats/1.jpg", "train/dogs/2.jpg", "test/3.jpg")
+    assert found(root) == [
+        ("test/3.jpg", "", "test"),
+        ("train/cats/1.jpg", "cats", "train"),
+        ("train/dogs/2.jpg", "dogs", "train"),
+    ]
+
+
+def test_a_table_is_a_layout_too(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.jpg", "a/2.jpg")
+    (tmp_path / "labels.csv").write_text("path,label\na/1.jpg,cat\na/2.jpg,\n")
+    listing = list_images(tmp_path / "labels.csv")
+    assert (listing.root, listing.table, listing.layout) == (tmp_path, "labels.csv", "table labels.csv")
+    assert [file.label for file in listing.files] == ["cat", ""]
+    assert "pictures without a label in labels.csv, extracted but not trained on: 1" in listing.notes
+
+
+def test_a_table_without_training_is_an_error(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.jpg", "a/2.jpg")
+    (tmp_path / "labels.csv").write_text("path,label,split\na/1.jpg,cat,test\na/2.jpg,dog,val\n")
+    with pytest.raises(InvalidRequest, match=r"labels\.csv has pictures of the split test and validation but none"):
+        list_images(tmp_path / "labels.csv")
+
+
+def test_a_table_has_no_levels(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.jpg")
+    (tmp_path / "labels.csv").write_text("path,label\na/1.jpg,cat\n")
+    with pytest.raises(InvalidRequest, match=r"--label-level 2 counts folders, but .*labels\.csv is a table"):
+        list_images(tmp_path / "labels.csv", Labelling(label_level=2))
