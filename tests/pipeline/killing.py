@@ -1,7 +1,7 @@
 """Kill extractions at random instants and count what is lost: `python killing.py FOLDER ROUNDS [SEED]`.
 
 In each round a forked process extracts 240 pictures into a new store and is killed with SIGKILL at a
-random instant of what the whole takes, then the next one too, and a third one may finish. After every
+random instant of what the whole takes, the next one soon after a random commit, and a third one may finish. After every
 kill, each row that had been committed must be there, and each row that is there must be that of the
 uninterrupted run. Prints the summary as JSON.
 """
@@ -28,6 +28,8 @@ from support.pictures import write_classes
 from support.swift import use_swift_engine
 
 PICTURES = 240
+ROWS_PER_COMMIT = 32
+"""As many as a batch."""
 
 
 def extract(photos: Path, store: Path) -> None:
@@ -48,8 +50,11 @@ def extract_and_tell(photos: Path, store: Path, pipe: int) -> None:
     extract(photos, store)
 
 
-def killed_after(seconds: float | None, work: Callable[[int], None]) -> tuple[bytes, bool]:
-    """Do some work in a forked process; return what it told, and whether it was killed before its end."""
+def killed_after(seconds: float | None, work: Callable[[int], None], *, commits: int = 0) -> tuple[bytes, bool]:
+    """Do some work in a forked process and kill it some seconds after so many commits, if at all.
+
+    Return what it told, and whether it was killed before its end.
+    """
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
@@ -61,10 +66,12 @@ def killed_after(seconds: float | None, work: Callable[[int], None]) -> tuple[by
         finally:
             os._exit(status)
     os.close(write)
+    told = b""
+    while len(told) < 32 * ROWS_PER_COMMIT * commits and (chunk := os.read(read, 1 << 16)):
+        told += chunk
     if seconds is not None:
         time.sleep(seconds)
         os.kill(pid, signal.SIGKILL)
-    told = b""
     while chunk := os.read(read, 1 << 16):
         told += chunk
     os.close(read)
@@ -99,7 +106,7 @@ def main() -> None:
     """Do the rounds."""
     folder, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int((sys.argv[3:] or ["0"])[0])
     use_swift_engine()
-    writing.COMMIT_ROWS = 20
+    writing.COMMIT_ROWS = ROWS_PER_COMMIT
     chance = random.Random(seed)
     photos = write_classes(folder / "photos", per_class=PICTURES // 3)
     whole: dict[Key, bytes] = {}
@@ -115,9 +122,9 @@ def main() -> None:
     for _ in range(rounds):
         committed: set[Key] = set()
         shutil.rmtree(store, ignore_errors=True)
-        for _ in range(2):
-            instant = chance.random() * min(times) * 1.1
-            told, killed = killed_after(instant, lambda pipe: extract_and_tell(photos, store, pipe))
+        for commits in (0, chance.randrange(1, PICTURES // ROWS_PER_COMMIT)):
+            instant = chance.random() * (0.02 if commits else min(times) * 1.1)
+            told, killed = killed_after(instant, lambda pipe: extract_and_tell(photos, store, pipe), commits=commits)
             committed |= {told[start : start + 32] for start in range(0, len(told) // 32 * 32, 32)}
             found = rows_of(store)
             summary["kills"] += killed
