@@ -14,6 +14,14 @@ from .backbones import Backbone
 from .backend import device_name, import_tensorflow
 from .errors import ModelError
 
+BATCH_SIZE = 24
+"""Pinned in a feature set when it is begun; see recipe.json.
+
+Matrix products are computed in blocks of 12, 24 or 48 rows, by the width of the processor's
+registers. Where the rows of a batch are no multiple of that, the rest is summed in another order, and
+the last picture's features differ in the last digit (seen with batches of 32 on AVX-512).
+"""
+
 
 class TensorFlowEngine:
     """Pixels to features on TensorFlow, in IEEE float32."""

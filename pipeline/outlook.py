@@ -12,9 +12,8 @@ import numpy as np
 
 from ..cache.part import keys_to_array
 from ..cache.recipe import differences
-from ..models.engines import TensorFlowEngine
+from ..models.engines import BATCH_SIZE, TensorFlowEngine
 from .feed import decoding_ahead
-from .probing import BATCH_SIZE
 from .progress import SILENT
 from .survey import Request, Survey, first_paths, survey_images
 

@@ -17,7 +17,7 @@ from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..models.backbones import Backbone
 from ..models.backend import device_name
-from ..models.engines import TensorFlowEngine
+from ..models.engines import BATCH_SIZE, TensorFlowEngine
 from .errors import OtherNumbers
 from .frozen import FrozenBackbone
 from .images import decode_image, quiet_decoders
@@ -25,8 +25,6 @@ from .progress import Progress
 from .provenance import describe_environment
 
 PICTURES = ("probe.jpg", "probe.png")
-BATCH_SIZE = 32
-"""Pinned in a feature set when it is begun; see recipe.json."""
 
 
 @dataclass(frozen=True, slots=True)

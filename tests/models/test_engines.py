@@ -15,6 +15,7 @@ from demijohn.models import (
     load_extractor,
 )
 from demijohn.models.backend import import_keras
+from demijohn.models.engines import BATCH_SIZE
 from demijohn.models.weights import digest_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,13 +130,13 @@ def test_pictures_and_earlier_features_stay_as_they_are(engine: TensorFlowEngine
 
 def test_real_features_do_not_depend_on_the_batch(lite0: Any) -> None:
     backbone = BACKBONES["efficientnet-lite0"]
-    real = TensorFlowEngine(backbone, lite0, batch_size=BATCH)
-    pixels = draw_pixels(BATCH, backbone.input_size)
+    real = TensorFlowEngine(backbone, lite0, batch_size=BATCH_SIZE)
+    pixels = draw_pixels(BATCH_SIZE, backbone.input_size)
     features = real.extract(pixels)
-    assert features.shape == (BATCH, 1280)
-    assert len(np.unique(features.round(3), axis=0)) == BATCH, "pictures differ"
+    assert features.shape == (BATCH_SIZE, 1280)
+    assert len(np.unique(features.round(3), axis=0)) == BATCH_SIZE, "pictures differ"
     assert real.extract(pixels[::-1])[::-1].tobytes() == features.tobytes()
-    for index in range(BATCH):
+    for index in (0, 1, BATCH_SIZE // 2, BATCH_SIZE - 1):
         assert real.extract(pixels[index : index + 1]).tobytes() == features[index : index + 1].tobytes()
     expected = np.asarray(lite0(preprocess(pixels, backbone.preprocessing), training=False))
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
@@ -145,12 +146,12 @@ def test_real_features_do_not_depend_on_the_batch(lite0: Any) -> None:
 @pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
 def test_no_backbone_depends_on_the_batch(guard: None, backbone: Backbone) -> None:
     network, _ = load_extractor(backbone, LocatedWeights(None, 0))
-    tried = TensorFlowEngine(backbone, network, batch_size=BATCH)
-    pixels = draw_pixels(BATCH, backbone.input_size)
+    tried = TensorFlowEngine(backbone, network, batch_size=BATCH_SIZE)
+    pixels = draw_pixels(BATCH_SIZE, backbone.input_size)
     features = tried.extract(pixels)
-    assert features.shape == (BATCH, backbone.width)
+    assert features.shape == (BATCH_SIZE, backbone.width)
     assert tried.extract(pixels[::-1])[::-1].tobytes() == features.tobytes()
-    for index in range(BATCH):
+    for index in (0, 1, BATCH_SIZE // 2, BATCH_SIZE - 1):
         assert tried.extract(pixels[index : index + 1]).tobytes() == features[index : index + 1].tobytes()
     expected = np.asarray(network(preprocess(pixels, backbone.preprocessing), training=False))
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())

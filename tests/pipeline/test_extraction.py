@@ -16,6 +16,7 @@ import pytest
 from demijohn.cache import DamagedFile, FeatureStore
 from demijohn.cache.index import hash_bytes
 from demijohn.models import BACKBONES, MissingWeights, TensorFlowEngine, load_extractor, locate_weights
+from demijohn.models.engines import BATCH_SIZE
 from demijohn.pipeline import (
     DatasetClash,
     Extraction,
@@ -27,7 +28,6 @@ from demijohn.pipeline import (
 )
 from demijohn.pipeline import extraction as module
 from demijohn.pipeline.images import decode_image
-from demijohn.pipeline.probing import BATCH_SIZE
 from support.commands import command, environment, run
 from support.pictures import encode, picture, write_classes
 from support.standin import WIDTH
@@ -331,7 +331,7 @@ def test_the_batch_size_is_pinned_by_the_one_who_began(
     extract(photos / "blue", tmp_path / "store", dataset="b")
     begun = FeatureStore(tmp_path / "store").find_feature_set().begun
     assert begun is not None
-    assert begun.provenance["batch_size"] == 32
+    assert begun.provenance["batch_size"] == BATCH_SIZE
 
 
 def test_memory_is_bounded_by_what_is_decoded_ahead(tiny: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
