@@ -103,6 +103,39 @@ _max_bad = click.option(
 )
 
 
+def _reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every command that reads pictures takes: --resize, --truncated, --max-pixels, --retry."""
+
+    @click.option(
+        "--resize",
+        type=click.Choice(["squash", "crop", "pad"]),
+        help="Both sides, the centre, or the whole with gray beside it. [the backbone's own]",
+    )
+    @click.option(
+        "--truncated",
+        type=click.Choice(["refuse", "accept"]),
+        default="refuse",
+        show_default=True,
+        help="What is done with JPEG files that end too early.",
+    )
+    @click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        default=120_000_000,
+        show_default=True,
+        metavar="COUNT",
+        help="Refuse larger pictures before they are decoded.",
+    )
+    @click.option("--retry", is_flag=True, help="Try again what was refused before.")
+    @functools.wraps(command)
+    def wrapped(*, truncated: Any, max_pixels: int, **arguments: Any) -> None:
+        from .images import ReadingPolicy
+
+        command(reading=ReadingPolicy(truncated, max_pixels), **arguments)
+
+    return wrapped
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="demijohn")
 def demijohn() -> None:
@@ -128,6 +161,7 @@ def demijohn() -> None:
 @_dataset
 @_split_seed
 @_max_bad
+@_reading
 @_common
 def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any) -> None:
     """The whole job: extract, train the usual heads, report.
@@ -157,6 +191,7 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 @_dataset
 @_split_seed
 @_max_bad
+@_reading
 @_common
 def extract_features_command(images: Path | None, as_json: bool, **arguments: Any) -> None:
     """Stage one: run the frozen backbone once over all pictures and keep the features.

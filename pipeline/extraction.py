@@ -22,16 +22,17 @@ from ..cache.table import Dataset, Skipped
 from ..models.backbones import Backbone, find_backbone
 from ..models.backend import device_name
 from ..models.engines import TensorFlowEngine
-from . import images as decoding
 from .dataset import build_dataset, choose_root, find_keys
 from .errors import TooManyUnreadable
 from .examples import refusals_that_hold
 from .feed import Decoded, Picture, decoding_ahead
 from .frozen import FrozenBackbone
+from .images import DEFAULT_POLICY, ORIENTATION, ReadingPolicy, decoder_version
 from .interruption import stopping_gently
 from .layout import list_images
 from .progress import SILENT, Progress
 from .provenance import describe_environment
+from .resizing import choose_resize
 
 BATCH_SIZE = 32
 """Pinned in a feature set when it is begun; see recipe.json."""
@@ -124,6 +125,9 @@ def extract_features(
     dataset: str | None = None,
     seed: int | None = None,
     max_bad: float = 1.0,
+    reading: ReadingPolicy = DEFAULT_POLICY,
+    resize: str | None = None,
+    retry: bool = False,
     progress: Progress = SILENT,
 ) -> Extraction:
     """Extract the features that are missing, and return what was found and done.
@@ -144,6 +148,12 @@ def extract_features(
         Of the hashed splits; by default the one that the data set has, or 0.
     max_bad : float
         Greatest fraction of skipped pictures that `Extraction.check` accepts.
+    reading : ReadingPolicy
+        What is read and what is refused.
+    resize : str, optional
+        `squash`, `crop` or `pad`; by default what the backbone's record says.
+    retry : bool
+        Try again what was refused before.
 
     Raises
     ------
@@ -162,10 +172,11 @@ def extract_features(
     listing = list_images(root, leave_out=kept.folder)
     # Weights first: where they are missing, nothing has been created yet.
     frozen = FrozenBackbone(record, weights, kept.index, progress)
-    features = kept.feature_set(_recipe(record, frozen.digest))
+    recipe = _recipe(record, frozen.digest, reading, choose_resize(record.resize, resize))
+    features = kept.feature_set(recipe)
 
     keys, unreadable, hashed = find_keys(listing, kept.index)
-    refusals = refusals_that_hold(kept)
+    refusals = {} if retry else refusals_that_hold(kept, reading)
     lost = [*listing.skipped, *unreadable]
     table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
     wanted = [row.key for row in table.rows]
@@ -175,7 +186,7 @@ def extract_features(
     kept.save_dataset(table)
     progress.say(_summary(table, plan, len(lost)))
 
-    outcome = _Outcome()
+    outcome = _Outcome(reading)
     while plan.missing:
         try:
             _extract(features, frozen, _first_paths(table, plan.missing), progress, outcome, cached=len(first.present))
@@ -214,15 +225,15 @@ def extract_features(
     )
 
 
-def _recipe(backbone: Backbone, weights: str) -> Recipe:
+def _recipe(backbone: Backbone, weights: str, reading: ReadingPolicy, resize: str) -> Recipe:
     return Recipe(
         backbone=backbone.name,
         weights=weights,
         input_size=backbone.input_size,
-        decoder=decoding.DECODER,
-        colour=decoding.COLOUR,
-        orientation=decoding.ORIENTATION,
-        resize=backbone.resize,
+        decoder=reading.decoder,
+        colour=reading.colour,
+        orientation=ORIENTATION,
+        resize=resize,
         preprocessing=str(backbone.preprocessing),
         layer="last",
         pooling="avg",
@@ -235,6 +246,7 @@ def _recipe(backbone: Backbone, weights: str) -> Recipe:
 class _Outcome:
     """What became of the pictures that had no features."""
 
+    reading: ReadingPolicy
     done: set[Key] = field(default_factory=set)
     refused: list[Refusal] = field(default_factory=list)
     """Not stored yet."""
@@ -254,7 +266,7 @@ class _Outcome:
         if picture.key != picture.expected:
             self.changed[picture.name] = picture.key
         if picture.pixels is None:
-            self.refused.append(Refusal(picture.key, picture.reason, decoding.POLICY, decoding.decoder_version()))
+            self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoder_version()))
         else:
             self.done.add(picture.key)
 
@@ -289,12 +301,12 @@ def _extract(
     outcome.device = engine.device
     progress.say(f"running on {engine.device}, float32, batches of {batch_size}")
     started, before = time.monotonic(), len(outcome.done)
-    backbone = frozen.backbone
+    size, resize = features.recipe.input_size, features.recipe.resize
     with (
         stopping_gently() as stop,
         features.writer() as writer,
         progress.count(len(pictures), cached=cached) as count,
-        decoding_ahead(pictures, backbone.input_size, backbone.resize, ahead=BATCHES_AHEAD * batch_size) as decoded,
+        decoding_ahead(pictures, size, resize, outcome.reading, ahead=BATCHES_AHEAD * batch_size) as decoded,
     ):
         while batch := list(islice(decoded, batch_size)):
             if stop.is_set():
