@@ -16,8 +16,9 @@ from ..cache.features import FeatureSet
 from ..cache.part import Key
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset, Row
+from . import images
 from .errors import NotTrainable
-from .images import ReadingPolicy, decoder_version
+from .images import ReadingPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def refusals_that_hold(store: FeatureStore, reading: ReadingPolicy | None = None
 
     Only those refused under the policy `reading` count; without one, those under any policy.
     """
-    decoder = decoder_version()
+    decoder = images.decoder_version()
     return {
         each.key: each.reason
         for each in store.refusals()

@@ -22,12 +22,13 @@ from ..cache.table import Dataset, Skipped
 from ..models.backbones import Backbone, find_backbone
 from ..models.backend import device_name
 from ..models.engines import TensorFlowEngine
+from . import images as decoding
 from .dataset import build_dataset, choose_root, find_keys
 from .errors import TooManyUnreadable
 from .examples import refusals_that_hold
 from .feed import Decoded, Picture, decoding_ahead
 from .frozen import FrozenBackbone
-from .images import DEFAULT_POLICY, ORIENTATION, ReadingPolicy, decoder_version
+from .images import DEFAULT_POLICY, ReadingPolicy
 from .interruption import stopping_gently
 from .layout import list_images
 from .progress import SILENT, Progress
@@ -176,11 +177,13 @@ def extract_features(
     features = kept.feature_set(recipe)
 
     keys, unreadable, hashed = find_keys(listing, kept.index)
-    refusals = {} if retry else refusals_that_hold(kept, reading)
+    # What was read on another try has features, whatever was said of it before.
+    there = features.keys()
+    refusals = {key: why for key, why in refusals_that_hold(kept, reading).items() if not retry and key not in there}
     lost = [*listing.skipped, *unreadable]
     table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
     wanted = [row.key for row in table.rows]
-    first = plan = plan_extraction(wanted, features.keys(), refusals)
+    first = plan = plan_extraction(wanted, there, refusals)
     kept.index.remember(hashed)
     frozen.remember()
     kept.save_dataset(table)
@@ -232,7 +235,7 @@ def _recipe(backbone: Backbone, weights: str, reading: ReadingPolicy, resize: st
         input_size=backbone.input_size,
         decoder=reading.decoder,
         colour=reading.colour,
-        orientation=ORIENTATION,
+        orientation=decoding.ORIENTATION,
         resize=resize,
         preprocessing=str(backbone.preprocessing),
         layer="last",
@@ -266,7 +269,7 @@ class _Outcome:
         if picture.key != picture.expected:
             self.changed[picture.name] = picture.key
         if picture.pixels is None:
-            self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoder_version()))
+            self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoding.decoder_version()))
         else:
             self.done.add(picture.key)
 

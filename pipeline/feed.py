@@ -50,7 +50,12 @@ class Decoded:
 
 @contextmanager
 def decoding_ahead(
-    pictures: Sequence[Picture], size: tuple[int, int], resize: str, policy: ReadingPolicy, *, ahead: int
+    pictures: Sequence[Picture],
+    size: tuple[int, int],
+    resize: str,
+    policy: ReadingPolicy = DEFAULT_POLICY,
+    *,
+    ahead: int,
 ) -> Iterator[Iterator[Decoded]]:
     """Give an iterator over the decoded pictures, in order, at most `ahead` of them waiting."""
     with quiet_decoders(policy), ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode") as threads:

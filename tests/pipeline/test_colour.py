@@ -189,3 +189,9 @@ def test_a_profile_that_is_srgb_in_all_but_name_changes_nothing() -> None:
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
 def test_the_first_frame_is_read(kind: str) -> None:
     assert np.abs(decode(frames(kind))[10, 10] - [255, 0, 0]).max() <= 6
+
+
+def test_the_default_image_of_an_animated_png_is_read() -> None:
+    first, *rest = (Image.new("RGB", (24, 20), colour) for colour in ("red", "blue", "lime"))
+    content = encode(first, save_all=True, append_images=rest, default_image=True)
+    assert (decode(content)[10, 10] == [255, 0, 0]).all()

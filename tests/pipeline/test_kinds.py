@@ -1,11 +1,14 @@
 """What a file is decides its content; what is no picture is called by its name."""
 
+import io
 import sys
 
+import numpy as np
 import pytest
 from demijohn.pipeline import kinds
 from demijohn.pipeline.errors import UnreadableImage
 from demijohn.pipeline.images import decode_image, decoder_version, quiet_decoders
+from PIL import Image
 from support.kinds import every_kind, smooth
 from support.pictures import encode
 
@@ -34,6 +37,18 @@ def test_heic_is_read_where_the_extra_is_installed() -> None:
     assert "pillow-heif" in decoder_version()
 
 
+def test_a_turned_heic_is_read_upright() -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
+    image = smooth((96, 64))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    heif.from_pillow(image.transpose(Image.Transpose.ROTATE_90)).save(buffer, quality=95, exif=exif.tobytes())
+    with quiet_decoders():
+        pixels = decode_image(buffer.getvalue(), (64, 96), "squash-bilinear").astype(int)
+    assert np.abs(pixels - np.asarray(image)).mean() < 4
+
+
 def test_heic_names_the_extra_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds, "heif_version", lambda: None)
     kinds._register_heif.cache_clear()
@@ -57,6 +72,9 @@ def test_heic_names_the_extra_where_it_is_not_installed(monkeypatch: pytest.Monk
         (b"\xff\xd8\xff\xe0\x00\x04ab" + bytes(90), "a JPEG whose header cannot be understood"),
         (b"\x89PNG\r\n\x1a\n" + bytes(90), "a PNG whose header cannot be understood"),
         (b"\x89HDF\r\n\x1a\n" + bytes(90), "not a picture, or of an unknown kind"),
+        (b"SIMPLE  =                    T\n" + bytes(90), "not a picture, or of an unknown kind"),
+        (encode(smooth(), "TGA"), "not a picture, or of an unknown kind"),
+        (encode(smooth(), "EPS"), "a PostScript document"),
         (bytes(300), "not a picture, or of an unknown kind"),
         (bytes(range(128, 256)) * 3, "not a picture, or of an unknown kind"),
     ],
