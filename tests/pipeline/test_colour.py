@@ -1,5 +1,7 @@
 """Depth, colour and transparency: what white, black and red become from every kind of pixel."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from demijohn.pipeline.errors import UnreadableImage
@@ -195,3 +197,10 @@ def test_the_default_image_of_an_animated_png_is_read() -> None:
     first, *rest = (Image.new("RGB", (24, 20), colour) for colour in ("red", "blue", "lime"))
     content = encode(first, save_all=True, append_images=rest, default_image=True)
     assert (decode(content)[10, 10] == [255, 0, 0]).all()
+
+
+def test_threads_share_a_profile_and_give_the_same_pixels() -> None:
+    content = encode(picture(3, size=(200, 160)).convert("CMYK"), "JPEG", icc_profile=cmyk_profile(order="mcyk"))
+    with quiet_decoders(), ThreadPoolExecutor(8) as threads:
+        decoded = list(threads.map(lambda _: decode_image(content, SIZE, "squash-bilinear").tobytes(), range(64)))
+    assert len(set(decoded)) == 1

@@ -3,13 +3,16 @@
 import json
 import os
 from pathlib import Path
+from typing import get_args
 
+import click
 import pytest
 from demijohn.cache import FeatureStore
 from demijohn.models.backbones import BACKBONES
-from demijohn.pipeline import Extraction, InvalidRequest, extract_features, train_head
+from demijohn.pipeline import Extraction, InvalidRequest, cli, extract_features, images, train_head
 from demijohn.pipeline.answers import print_skipped
 from demijohn.pipeline.images import ReadingPolicy
+from demijohn.pipeline.resizing import MODES
 from support.commands import run
 from support.kinds import frames, png_of_size, smooth
 from support.pictures import encode, picture, write_classes
@@ -19,8 +22,8 @@ CUT = encode(picture(7, size=(200, 160)), "JPEG")[:-2000]
 ACCEPT = ReadingPolicy(truncated="accept")
 
 
-def extract(images: Path, store: Path, **arguments: object) -> Extraction:
-    return extract_features(images, backbone="tiny", weights="random", store=store, **arguments)  # type: ignore[arg-type]
+def extract(root: Path, store: Path, **arguments: object) -> Extraction:
+    return extract_features(root, backbone="tiny", weights="random", store=store, **arguments)  # type: ignore[arg-type]
 
 
 def reasons(done: Extraction) -> dict[str, str]:
@@ -176,3 +179,12 @@ def test_the_options_of_the_command_line(mess: Path, tmp_path: Path) -> None:
     assert skipped["red/bomb2.png"].startswith("more than the 4,000,000,000 pixels")
     assert run(*arguments, "--resize", "stretch").returncode == 2
     assert run(*arguments, "--max-pixels", "0").returncode == 2
+
+
+@pytest.mark.parametrize("command", [cli.job_command, cli.extract_features_command])
+def test_the_options_are_those_of_the_functions(command: click.Command) -> None:
+    options = {option.name: option for option in command.params}
+    assert options["max_pixels"].default == images.MAX_PIXELS
+    assert options["truncated"].default == images.DEFAULT_POLICY.truncated
+    assert tuple(options["truncated"].type.choices) == get_args(images.Truncated)  # type: ignore[attr-defined]
+    assert tuple(options["resize"].type.choices) == MODES  # type: ignore[attr-defined]
