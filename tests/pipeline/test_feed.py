@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demijohn.cache.index import hash_bytes
+from demijohn.pipeline.checking import check_backbone
 from demijohn.pipeline.errors import UnreadableImage
 from demijohn.pipeline.feed import Decoded, Picture, decoding_ahead, read_file
 from demijohn.pipeline.images import ReadingPolicy
@@ -43,6 +44,17 @@ def test_a_pipe_does_not_hang(tmp_path: Path) -> None:
     assert isinstance(outcome, Decoded)
     assert outcome.reason == "not a regular file"
     assert outcome.key is None
+
+
+def test_a_pipe_does_not_hang_the_check_of_a_backbone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jpg")
+
+    def check() -> str:
+        with pytest.raises(UnreadableImage) as caught:
+            check_backbone("efficientnet-lite0", tmp_path / "x.jpg")
+        return str(caught.value)
+
+    assert "not a regular file; expected a picture" in str(within(30, check))
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", "/dev/tty"])
