@@ -23,20 +23,20 @@ def gray_profile(gamma: float) -> bytes:
     return _profile(b"GRAY", b"XYZ ", {b"wtpt": _xyz(_D50), b"kTRC": _curve(gamma)})
 
 
-def cmyk_profile(*, order: str = "cmyk") -> bytes:
-    """Return a profile of pure inks; an order `mcyk` swaps cyan and magenta."""
+def cmyk_profile(*, order: str = "cmyk", grid: int = 2) -> bytes:
+    """Return a profile of pure inks; an order `mcyk` swaps cyan and magenta.
+
+    The more points the grid has along each ink, the closer it comes to what programs do without a profile.
+    """
     points: list[int] = []
-    for inks in product((0.0, 1.0), repeat=4):
+    for inks in product(np.linspace(0, 1, grid), repeat=4):
         ink = dict(zip(order, inks, strict=True))
-        linear = np.array([(1 - ink[name]) * (1 - ink["k"]) for name in "cmy"])
+        linear = np.array([((1 - ink[name]) * (1 - ink["k"])) ** 2.2 for name in "cmy"])
         points.extend(_lab(linear @ np.array([_SRGB[name] for name in "rgb"])))
     identity = bytes(range(256))
-    table = struct.pack(">4sIBBBx", b"mft1", 0, 4, 3, 2) + b"".join(
-        struct.pack(">i", 65536 * (n % 4 == 0)) for n in range(9)
-    )
-    return _profile(
-        b"CMYK", b"Lab ", {b"wtpt": _xyz(_D50), b"A2B0": table + identity * 4 + bytes(points) + identity * 3}
-    )
+    matrix = b"".join(struct.pack(">i", 65536 * (n % 4 == 0)) for n in range(9))
+    table = struct.pack(">4sIBBBx", b"mft1", 0, 4, 3, grid) + matrix + identity * 4 + bytes(points) + identity * 3
+    return _profile(b"CMYK", b"Lab ", {b"wtpt": _xyz(_D50), b"A2B0": table})
 
 
 def _lab(xyz: np.ndarray) -> list[int]:
