@@ -1,10 +1,10 @@
 """Which JPEG decoder: Pillow, Pillow at a fraction of the size, TensorFlow, simplejpeg or PyTurboJPEG.
 
-    python benchmarks/decoding.py FOLDER [COUNT]
+    python benchmarks/decoding.py [FOLDER [COUNT]]
 
-Takes COUNT (200) JPEG files below FOLDER as they are, and as mosaics of 4 x 4 and of 10 x 8 of
-them, which are as large as pictures of an old and of a new camera (about 2 and 12 megapixels). Each
-decoder brings them to 224 x 224 with the same bicubic filter; repeats are interleaved. Printed:
+Takes COUNT (200) JPEG files below FOLDER, or the two photos of scikit-learn, as they are, and as
+mosaics of 4 x 4 and of 10 x 8 of them, which are as large as pictures of an old and of a new camera
+(about 2 and 12 megapixels). Each decoder brings them to 224 x 224 with the same bicubic filter; repeats are interleaved. Printed:
 pictures per second of processor time (median of the repeats), the ratio to Pillow, and the cosine
 of the features of efficientnet-lite0 to those of Pillow at full size (median and least).
 Decoders that are not installed are left out: pip install simplejpeg PyTurboJPEG.
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sklearn.datasets
 from demijohn.models.backbones import find_backbone
 from demijohn.models.engines import TensorFlowEngine
 from demijohn.models.weights import load_extractor, locate_weights
@@ -143,13 +144,13 @@ def measure(title: str, contents: list[bytes], decoders: dict[str, Decoder], eng
 
 def main() -> None:
     """Print a table per size of picture."""
-    if len(sys.argv) < 2:
-        print(__doc__)
-        return
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
-    paths = sorted(Path(sys.argv[1]).rglob("*.jpg"))
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(sklearn.datasets.__file__).parent / "images"
+    paths = sorted(folder.rglob("*.jpg"))
     # From all over the folder, so that every class is among them.
     contents = [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
+    # Enough of them to be timed.
+    contents *= max(1, 32 // len(contents))
     backbone = find_backbone("efficientnet-lite0")
     network, _ = load_extractor(backbone, locate_weights(backbone, "imagenet"))
     engine = TensorFlowEngine(backbone, network, batch_size=BATCH)
