@@ -4,9 +4,10 @@
 
 Takes COUNT (200) JPEG files below FOLDER, or the two photos of scikit-learn, as they are, and as
 mosaics of 4 x 4 and of 10 x 8 of them, which are as large as pictures of an old and of a new camera
-(about 2 and 12 megapixels). Each decoder brings them to 224 x 224 with the same bicubic filter; repeats are interleaved. Printed:
-pictures per second of processor time (median of the repeats), the ratio to Pillow, and the cosine
-of the features of efficientnet-lite0 to those of Pillow at full size (median and least).
+(about 2 and 12 megapixels). Each decoder brings them to 224 x 224 with the same bicubic filter;
+repeats are interleaved. Printed: pictures per second of processor time (median of the repeats), the
+ratio to Pillow, and the cosine of the features of efficientnet-lite0 to those of Pillow at full size
+(median and least).
 Decoders that are not installed are left out: pip install simplejpeg PyTurboJPEG.
 """
 
