@@ -30,10 +30,14 @@ def print_extraction(extraction: "Extraction") -> None:
 
 
 def print_skipped(extraction: "Extraction") -> None:
-    """Print skipped files by reason; --json and refusals.csv list them all."""
+    """Print skipped files by reason; --json and refusals.csv list them all.
+
+    Figures of one file, in brackets at the end of its reason, stand beside its path.
+    """
     reasons: dict[str, list[str]] = {}
     for each in extraction.skipped:
-        reasons.setdefault(each.reason, []).append(each.path)
+        reason, bracket, figures = each.reason.partition(" (")
+        reasons.setdefault(reason, []).append(each.path + bracket + figures)
     for reason, paths in reasons.items():
         shown = ", ".join(paths[:_PATHS_PER_REASON])
         more = f" and {len(paths) - _PATHS_PER_REASON:,} more" if len(paths) > _PATHS_PER_REASON else ""

@@ -11,6 +11,7 @@ from ..models.backbones import find_backbone
 from ..models.engines import TensorFlowEngine
 from ..models.weights import load_classifier, locate_weights
 from .errors import NoImages, UnreadableImage
+from .feed import read_file
 from .images import decode_image, quiet_decoders
 
 
@@ -49,12 +50,10 @@ def check_backbone(name: str, image: str | Path, *, weights: str = "imagenet", t
     backbone = find_backbone(name)
     path = Path(image)
     try:
-        content = path.read_bytes()
+        with quiet_decoders():
+            pixels = decode_image(read_file(path), backbone.input_size, backbone.resize)
     except OSError as error:
         raise NoImages(f"cannot read {path}: {error.strerror}; expected a picture") from error
-    try:
-        with quiet_decoders():
-            pixels = decode_image(content, backbone.input_size, backbone.resize)
     except UnreadableImage as error:
         raise UnreadableImage(f"cannot decode {path}: {error}; expected a picture") from error
     network = load_classifier(backbone, locate_weights(backbone, weights, top=True))

@@ -41,6 +41,7 @@ def demijohn() -> None:
 @options.split_seed
 @labelling_options
 @options.max_bad
+@options.reading
 @options.results
 @options.common
 def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any) -> None:
@@ -73,6 +74,7 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 @options.split_seed
 @labelling_options
 @options.max_bad
+@options.reading
 @click.option("--plan", is_flag=True, help="Only say what would be done, how long it would take and its size.")
 @click.option("--explain", is_flag=True, help="Only say in what other features of this backbone differ.")
 @click.option(

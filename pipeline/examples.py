@@ -18,6 +18,7 @@ from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset, Row
 from . import images
 from .errors import NotTrainable
+from .images import ReadingPolicy
 from .labels import offer_pattern
 
 
@@ -113,7 +114,14 @@ def conflicting_keys(rows: Iterable[Row]) -> set[Key]:
     return {row.key for row in rows if row.label and labels.setdefault(row.key, row.label) != row.label}
 
 
-def refusals_that_hold(store: FeatureStore) -> dict[Key, str]:
-    """Return key and reason of pictures that this policy and this decoder have refused before."""
-    holding = (images.POLICY, images.decoder_version())
-    return {each.key: each.reason for each in store.refusals() if (each.policy, each.decoder) == holding}
+def refusals_that_hold(store: FeatureStore, reading: ReadingPolicy | None = None) -> dict[Key, str]:
+    """Return key and reason of pictures that this decoder has refused before.
+
+    Only those refused under the policy `reading` count; without one, those under any policy.
+    """
+    decoder = images.decoder_version()
+    return {
+        each.key: each.reason
+        for each in store.refusals()
+        if each.decoder == decoder and (reading is None or each.policy == reading.outcome)
+    }

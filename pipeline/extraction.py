@@ -22,7 +22,7 @@ from . import images as decoding
 from .dataset import build_dataset
 from .errors import TooManyUnreadable
 from .feed import Decoded, Picture, decoding_ahead
-from .frozen import FrozenBackbone
+from .images import DEFAULT_POLICY, ReadingPolicy
 from .interruption import stopping_gently
 from .labelling import Labelling
 from .outlook import explain
@@ -120,6 +120,9 @@ def extract_features(
     seed: int | None = None,
     labelling: Labelling | None = None,
     max_bad: float = 1.0,
+    reading: ReadingPolicy = DEFAULT_POLICY,
+    resize: str | None = None,
+    retry: bool = False,
     new: bool = False,
     progress: Progress = SILENT,
 ) -> Extraction:
@@ -143,6 +146,12 @@ def extract_features(
         How labels, groups and splits are found; what it leaves open is as the data set has it.
     max_bad : float
         Greatest fraction of skipped pictures that `Extraction.check` accepts.
+    reading : ReadingPolicy
+        What is read and what is refused.
+    resize : str, optional
+        `squash`, `crop` or `pad`; by default what the backbone's record says.
+    retry : bool
+        Try again what was refused before.
     new : bool
         Where this installation gives other numbers than the stored features, begin a feature set
         of its own beside them, instead of `OtherNumbers`.
@@ -163,6 +172,9 @@ def extract_features(
         dataset=dataset,
         seed=seed,
         labelling=labelling,
+        reading=reading,
+        resize=resize,
+        retry=retry,
         progress=progress,
     )
     kept, frozen, features, refusals = survey.store, survey.frozen, survey.features, survey.refusals
@@ -175,7 +187,7 @@ def extract_features(
     progress.say(str(survey))
     opened = None
     if new:
-        opened = open_features(kept, survey.recipe, frozen, progress, new=True)
+        opened = open_features(kept, survey.recipe, reading, frozen, progress, new=True)
         if opened.features.digest != features.digest:
             features = opened.features
             progress.say(f"with the features of this installation, {features.recipe.folder}")
@@ -184,11 +196,11 @@ def extract_features(
         _say_why(survey, progress)
     first, keys = plan, survey.keys
 
-    outcome = _Outcome()
+    outcome = _Outcome(reading)
     while plan.missing:
-        opened = opened or open_features(kept, survey.recipe, frozen, progress)
+        opened = opened or open_features(kept, survey.recipe, reading, frozen, progress)
         try:
-            _extract(opened, frozen, first_paths(table, plan.missing), progress, outcome, cached=len(first.present))
+            _extract(opened, first_paths(table, plan.missing), progress, outcome, cached=len(first.present))
         finally:
             kept.add_refusals(outcome.take_refused(refusals))
         # What was really read counts: a file may have changed or gone since it was hashed. Each turn
@@ -238,6 +250,7 @@ def _say_why(survey: Survey, progress: Progress) -> None:
 class _Outcome:
     """What became of the pictures that had no features."""
 
+    reading: ReadingPolicy
     done: set[Key] = field(default_factory=set)
     refused: list[Refusal] = field(default_factory=list)
     """Not stored yet."""
@@ -257,7 +270,7 @@ class _Outcome:
         if picture.key != picture.expected:
             self.changed[picture.name] = picture.key
         if picture.pixels is None:
-            self.refused.append(Refusal(picture.key, picture.reason, decoding.POLICY, decoding.decoder_version()))
+            self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoding.decoder_version()))
         else:
             self.done.add(picture.key)
 
@@ -270,7 +283,6 @@ class _Outcome:
 
 def _extract(
     opened: Opened,
-    frozen: FrozenBackbone,
     pictures: Sequence[Picture],
     progress: Progress,
     outcome: _Outcome,
@@ -278,16 +290,16 @@ def _extract(
     cached: int,
 ) -> None:
     """Run the network over some pictures and store their features; `outcome` tells how far it came."""
-    engine, backbone = opened.engine, frozen.backbone
+    engine = opened.engine
     outcome.device = engine.device
     progress.say(f"running on {engine.device}, float32, batches of {engine.batch_size}")
     started, before = time.monotonic(), len(outcome.done)
-    ahead = BATCHES_AHEAD * engine.batch_size
+    recipe, ahead = opened.features.recipe, BATCHES_AHEAD * engine.batch_size
     with (
         stopping_gently() as stop,
         FeatureWriter(opened.features) as writer,
         progress.count(len(pictures), cached=cached) as count,
-        decoding_ahead(pictures, backbone.input_size, backbone.resize, ahead=ahead) as decoded,
+        decoding_ahead(pictures, recipe.input_size, recipe.resize, outcome.reading, ahead=ahead) as decoded,
     ):
         while batch := list(islice(decoded, engine.batch_size)):
             if stop.is_set():

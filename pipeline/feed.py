@@ -3,6 +3,8 @@
 Decoding releases Python's lock for most of its time, so threads are enough to keep a network busy.
 """
 
+import os
+import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from ..cache.index import hash_bytes
 from ..cache.part import Key
 from .errors import UnreadableImage
-from .images import decode_image, quiet_decoders
+from .images import DEFAULT_POLICY, ReadingPolicy, decode_image, quiet_decoders
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,25 @@ class Decoded:
 
 @contextmanager
 def decoding_ahead(
-    pictures: Sequence[Picture], size: tuple[int, int], resize: str, *, ahead: int
+    pictures: Sequence[Picture],
+    size: tuple[int, int],
+    resize: str,
+    policy: ReadingPolicy = DEFAULT_POLICY,
+    *,
+    ahead: int,
 ) -> Iterator[Iterator[Decoded]]:
     """Give an iterator over the decoded pictures, in order, at most `ahead` of them waiting."""
-    with quiet_decoders(), ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode") as threads:
+    with quiet_decoders(policy), ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode") as threads:
 
         def decoded() -> Iterator[Decoded]:
             rest = iter(pictures)
             waiting: deque[Future[Decoded]] = deque()
             for picture in islice(rest, ahead):
-                waiting.append(threads.submit(_decode, picture, size, resize))
+                waiting.append(threads.submit(_decode, picture, size, resize, policy))
             while waiting:
                 done = waiting.popleft().result()
                 for picture in islice(rest, 1):
-                    waiting.append(threads.submit(_decode, picture, size, resize))
+                    waiting.append(threads.submit(_decode, picture, size, resize, policy))
                 yield done
 
         try:
@@ -70,13 +77,38 @@ def decoding_ahead(
             threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(picture: Picture, size: tuple[int, int], resize: str) -> Decoded:
+def read_file(path: Path, policy: ReadingPolicy = DEFAULT_POLICY) -> bytes:
+    """Return the bytes of a picture file; this never waits for anything but the disk.
+
+    Raises
+    ------
+    UnreadableImage
+        It is no regular file, or larger than any picture that is allowed.
+    OSError
+        It cannot be read.
+    """
+    # A pipe without a writer would block the opening; what was opened is looked at, not the name.
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableImage("not a regular file")
+        if status.st_size > policy.max_bytes:
+            raise UnreadableImage(
+                f"larger than any picture that --max-pixels allows ({status.st_size:,} bytes, "
+                f"expected at most {policy.max_bytes:,})"
+            )
+        return file.read()
+
+
+def _decode(picture: Picture, size: tuple[int, int], resize: str, policy: ReadingPolicy) -> Decoded:
     try:
-        content = picture.path.read_bytes()
+        content = read_file(picture.path, policy)
     except OSError as error:
         return Decoded(picture.name, picture.expected, None, None, f"cannot be read: {error.strerror}")
+    except UnreadableImage as error:
+        return Decoded(picture.name, picture.expected, None, None, str(error))
     key = hash_bytes(content)
     try:
-        return Decoded(picture.name, picture.expected, key, decode_image(content, size, resize), "")
+        return Decoded(picture.name, picture.expected, key, decode_image(content, size, resize, policy), "")
     except UnreadableImage as error:
         return Decoded(picture.name, picture.expected, key, None, str(error))

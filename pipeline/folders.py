@@ -11,7 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from ..cache.table import Skipped
 
-SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"])
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .bmp .dib .gif .tif .tiff .heic .heif .avif .jp2 .ppm .pgm .ico .psd".split()
+)
 _Identity = tuple[int, int]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..models.backbones import find_backbone
 from ..models.heads import find_head
 from .extraction import Extraction, extract_features
+from .images import DEFAULT_POLICY, ReadingPolicy
 from .labelling import Labelling
 from .progress import SILENT, Progress
 from .reporting import Report, report_heads
@@ -44,6 +45,9 @@ def run(
     seed: int | None = None,
     labelling: Labelling | None = None,
     max_bad: float = 1.0,
+    reading: ReadingPolicy = DEFAULT_POLICY,
+    resize: str | None = None,
+    retry: bool = False,
     progress: Progress = SILENT,
 ) -> Job:
     """Extract features, train heads on them and report; what was done before is not done again.
@@ -66,6 +70,9 @@ def run(
             seed=seed,
             labelling=labelling,
             max_bad=max_bad,
+            reading=reading,
+            resize=resize,
+            retry=retry,
             progress=progress,
         )
         extractions.append(extraction)

@@ -82,6 +82,39 @@ def _progress(*, quiet: bool) -> Progress:
     return Terminal()
 
 
+def reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every command that reads pictures takes: --resize, --truncated, --max-pixels, --retry."""
+
+    @click.option(
+        "--resize",
+        type=click.Choice(["squash", "crop", "pad"]),
+        help="Both sides, the centre, or the whole with gray beside it. [the backbone's own]",
+    )
+    @click.option(
+        "--truncated",
+        type=click.Choice(["refuse", "accept"]),
+        default="refuse",
+        show_default=True,
+        help="What is done with JPEG files that end too early.",
+    )
+    @click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        default=120_000_000,
+        show_default=True,
+        metavar="COUNT",
+        help="Refuse larger pictures before they are decoded.",
+    )
+    @click.option("--retry", is_flag=True, help="Try again what was refused before.")
+    @functools.wraps(command)
+    def wrapped(*, truncated: Any, max_pixels: int, **arguments: Any) -> None:
+        from .images import ReadingPolicy
+
+        command(reading=ReadingPolicy(truncated, max_pixels), **arguments)
+
+    return wrapped
+
+
 dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
 split_seed = click.option("--seed", type=SEEDS, help="Of every random choice. [the one that the data set has, or 0]")
 weights = click.option(

@@ -150,11 +150,11 @@ def explain(survey: Survey) -> tuple[Other, ...]:
 
 def _measure(survey: Survey, engine: TensorFlowEngine) -> float:
     """Return pictures per second, decoding included."""
-    backbone = survey.frozen.backbone
+    recipe = survey.recipe
     pictures = first_paths(survey.table, survey.plan.missing[: _BATCHES * BATCH_SIZE])
-    engine.extract(np.zeros((1, *backbone.input_size, 3), np.uint8))
+    engine.extract(np.zeros((1, *recipe.input_size, 3), np.uint8))
     started = time.monotonic()
-    with decoding_ahead(pictures, backbone.input_size, backbone.resize, ahead=BATCH_SIZE) as decoded:
+    with decoding_ahead(pictures, recipe.input_size, recipe.resize, survey.reading, ahead=BATCH_SIZE) as decoded:
         good = [each.pixels for each in decoded if each.pixels is not None]
         for start in range(0, len(good), BATCH_SIZE):
             engine.extract(np.stack(good[start : start + BATCH_SIZE]))

@@ -15,12 +15,11 @@ from ..cache.features import FeatureSet
 from ..cache.probe import TOLERANCE, Probe
 from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
-from ..models.backbones import Backbone
 from ..models.backend import device_name
 from ..models.engines import BATCH_SIZE, TensorFlowEngine
 from .errors import OtherNumbers
 from .frozen import FrozenBackbone
-from .images import decode_image, quiet_decoders
+from .images import ReadingPolicy, decode_image, quiet_decoders
 from .progress import Progress
 from .provenance import describe_environment
 
@@ -36,7 +35,13 @@ class Opened:
 
 
 def open_features(
-    store: FeatureStore, recipe: Recipe, frozen: FrozenBackbone, progress: Progress, *, new: bool = False
+    store: FeatureStore,
+    recipe: Recipe,
+    reading: ReadingPolicy,
+    frozen: FrozenBackbone,
+    progress: Progress,
+    *,
+    new: bool = False,
 ) -> Opened:
     """Return the feature set of a recipe, begun if it was not, with an engine that gives its numbers.
 
@@ -45,6 +50,8 @@ def open_features(
     store : FeatureStore
     recipe : Recipe
         Of any generation.
+    reading : ReadingPolicy
+        What the recipe says of the decoder.
     frozen : FrozenBackbone
     progress : Progress
     new : bool
@@ -71,21 +78,21 @@ def open_features(
         begun = features.begun
         assert begun is not None
         engine = engine_of(begun.provenance["batch_size"])
-        difference = begun.probe.difference(make_probe(engine, frozen.backbone))
+        difference = begun.probe.difference(make_probe(engine, recipe, reading))
         if difference <= TOLERANCE:
             return Opened(features, engine)
         if not new:
             raise OtherNumbers(_complaint(features, begun.provenance, difference))
-    return _begin(store, recipe, frozen, engine_of(BATCH_SIZE), generations)
+    return _begin(store, recipe, reading, frozen, engine_of(BATCH_SIZE), generations)
 
 
-def make_probe(engine: TensorFlowEngine, backbone: Backbone) -> Probe:
+def make_probe(engine: TensorFlowEngine, recipe: Recipe, reading: ReadingPolicy) -> Probe:
     """Return the features of the probe pictures, each through the whole chain on its own."""
     folder = files("demijohn.pipeline")
     vectors = {}
-    with quiet_decoders():
+    with quiet_decoders(reading):
         for name in PICTURES:
-            pixels = decode_image((folder / name).read_bytes(), backbone.input_size, backbone.resize)
+            pixels = decode_image((folder / name).read_bytes(), recipe.input_size, recipe.resize, reading)
             vectors[name] = np.array(engine.extract(pixels[None])[0])
     return Probe(vectors)
 
@@ -93,6 +100,7 @@ def make_probe(engine: TensorFlowEngine, backbone: Backbone) -> Probe:
 def _begin(
     store: FeatureStore,
     recipe: Recipe,
+    reading: ReadingPolicy,
     frozen: FrozenBackbone,
     engine: TensorFlowEngine,
     generations: list[FeatureSet],
@@ -107,7 +115,7 @@ def _begin(
         "device": device_name(),
         **describe_environment(),
     }
-    probe = make_probe(engine, frozen.backbone)
+    probe = make_probe(engine, recipe, reading)
     begun = features.begin(provenance, probe)
     # Another process on another installation may have begun it at the same instant.
     difference = begun.probe.difference(probe)

@@ -19,7 +19,9 @@ from ..models.engines import TensorFlowEngine
 from .errors import InvalidRequest, NoImages
 from .feed import Picture, decoding_ahead
 from .frozen import FrozenBackbone
+from .images import ReadingPolicy
 from .progress import SILENT, Progress
+from .resizing import choose_resize
 from .survey import recipe_of
 from .upkeep import choose_folders
 
@@ -97,7 +99,8 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     begun = features.begun
     assert begun is not None
     frozen = FrozenBackbone(find_backbone(features.recipe.backbone), begun.provenance["weights"], store.index, progress)
-    possible = recipe_of(frozen.backbone, frozen.digest)
+    reading, mode = ReadingPolicy.of(features.recipe.decoder), features.recipe.resize.partition("-")[0]
+    possible = recipe_of(frozen.backbone, frozen.digest, reading, choose_resize(frozen.backbone.resize, mode))
     fields = [each for each in differences(features.recipe, possible) if not each.startswith("generation:")]
     if fields:
         raise InvalidRequest(
@@ -115,7 +118,7 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     batch_size = begun.provenance["batch_size"]
     engine = TensorFlowEngine(frozen.backbone, frozen.load()[0], batch_size=batch_size)
     keys, made = [], []
-    with decoding_ahead(pictures, frozen.backbone.input_size, frozen.backbone.resize, ahead=batch_size) as decoded:
+    with decoding_ahead(pictures, possible.input_size, possible.resize, reading, ahead=batch_size) as decoded:
         for each in decoded:
             if each.pixels is not None and each.key == each.expected:
                 keys.append(each.expected)

@@ -16,14 +16,15 @@ from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Skipped
 from ..models.backbones import Backbone, find_backbone
-from . import images as decoding
 from .dataset import build_dataset, choose_source, find_keys, settle_choices
 from .examples import refusals_that_hold
 from .feed import Picture
 from .frozen import FrozenBackbone
+from .images import DEFAULT_POLICY, ORIENTATION, ReadingPolicy
 from .labelling import Labelling
 from .layout import Listing, list_images
 from .progress import SILENT, Progress
+from .resizing import choose_resize
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Survey:
     refusals: dict[Key, str]
     table: Dataset
     frozen: FrozenBackbone
+    reading: ReadingPolicy
     recipe: Recipe
     features: FeatureSet
     """The newest generation of the recipe, or the one that would be begun."""
@@ -80,6 +82,9 @@ class Request(TypedDict, total=False):
     dataset: str | None
     seed: int | None
     labelling: Labelling | None
+    reading: ReadingPolicy
+    resize: str | None
+    retry: bool
     progress: Progress
 
 
@@ -92,27 +97,33 @@ def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Surv
     listing = list_images(source, labelling, leave_out=kept.folder)
     # Weights first: where they are missing, nothing has been created yet.
     frozen = FrozenBackbone(record, request.get("weights", "imagenet"), kept.index, request.get("progress", SILENT))
-    recipe = recipe_of(record, frozen.digest)
+    reading = request.get("reading", DEFAULT_POLICY)
+    recipe = recipe_of(record, frozen.digest, reading, choose_resize(record.resize, request.get("resize")))
     generations = kept.generations(recipe)
     features = generations[0] if generations else kept.feature_set(recipe)
     keys, unreadable, hashed = find_keys(listing, kept.index)
-    refusals = refusals_that_hold(kept)
+    there = features.keys()
+    # What was read on another try has features, whatever was said of it before.
+    refused = {} if request.get("retry") else refusals_that_hold(kept, reading)
+    refusals = {key: reason for key, reason in refused.items() if key not in there}
     lost = [*listing.skipped, *unreadable]
     table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
-    plan = plan_extraction([row.key for row in table.rows], features.keys(), refusals)
-    return Survey(kept, listing, keys, hashed, lost, refusals, table, frozen, recipe, features, plan, tuple(changes))
+    plan = plan_extraction([row.key for row in table.rows], there, refusals)
+    return Survey(
+        kept, listing, keys, hashed, lost, refusals, table, frozen, reading, recipe, features, plan, tuple(changes)
+    )
 
 
-def recipe_of(backbone: Backbone, weights: str) -> Recipe:
-    """Return the recipe of a backbone with some weights, by their digest."""
+def recipe_of(backbone: Backbone, weights: str, reading: ReadingPolicy, resize: str) -> Recipe:
+    """Return the recipe of a backbone with some weights, by their digest, and of how pictures are read."""
     return Recipe(
         backbone=backbone.name,
         weights=weights,
         input_size=backbone.input_size,
-        decoder=decoding.DECODER,
-        colour=decoding.COLOUR,
-        orientation=decoding.ORIENTATION,
-        resize=backbone.resize,
+        decoder=reading.decoder,
+        colour=reading.colour,
+        orientation=ORIENTATION,
+        resize=resize,
         preprocessing=str(backbone.preprocessing),
         layer="last",
         pooling="avg",

@@ -90,7 +90,7 @@ def test_the_whole_way_with_json_alone_on_stdout(photos: Path, tmp_path: Path) -
         "width": 8,
         "duplicates": 0,
     }
-    assert extracted["skipped"] == [{"path": "red/broken.jpg", "reason": "not a picture, or of an unknown kind"}]
+    assert extracted["skipped"] == [{"path": "red/broken.jpg", "reason": "a text file, not a picture"}]
     assert Path(extracted["features"]).name == "features.h5"
     assert extracted["seconds"] > 0
     assert extracted["images_per_second"] > 0
