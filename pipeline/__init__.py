@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .auditing import audit
     from .errors import (
         DatasetClash,
         InvalidRequest,
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
         UnreadableImage,
     )
     from .extraction import Extraction, extract_features
+    from .findings import Audit
     from .job import Job, run
     from .reporting import Report, report_heads
     from .training import train_head
 
 _HOMES = {
+    "Audit": "findings",
     "DatasetClash": "errors",
     "Extraction": "extraction",
     "InvalidRequest": "errors",
@@ -34,6 +37,7 @@ _HOMES = {
     "Report": "reporting",
     "TooManyUnreadable": "errors",
     "UnreadableImage": "errors",
+    "audit": "auditing",
     "extract_features": "extraction",
     "report_heads": "reporting",
     "run": "job",
@@ -41,6 +45,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "DatasetClash",
     "Extraction",
     "InvalidRequest",
@@ -51,6 +56,7 @@ __all__ = [
     "Report",
     "TooManyUnreadable",
     "UnreadableImage",
+    "audit",
     "extract_features",
     "report_heads",
     "run",
