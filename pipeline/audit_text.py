@@ -23,9 +23,9 @@ def print_audit(audit: Audit, *, top: int) -> None:
     _print_list("other exact copies", "pictures", [_same(each) for each in apart], top)
     if audit.features is not None:
         across = [_pair(each) for each in audit.near_leaks]
-        within = [_pair(each) for each in audit.near_duplicates if not each.across_splits]
+        others = [_pair(each) for each in audit.near_duplicates if not each.across_splits]
         _print_list("near-duplicates across splits", "pairs", across, top)
-        _print_list("near-duplicates within a split", "pairs", within, top)
+        _print_list("other near-duplicates", "pairs", others, top)
         sure = len(audit.sure_errors)
         errors = [
             f"{'*' if each.confident else ' '} {each.row.path}: {each.row.label} {each.given_probability:.1%}, "

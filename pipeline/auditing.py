@@ -68,7 +68,9 @@ def audit(
     state = read_facts(table.origin.root, table.rows, kept.index)
     refused = refusals_that_hold(kept)
     pictures = _distinct(table.rows, state.present)
-    inspection = inspect_features(pictures, chosen, table.origin.root, state.present, seed=seed, progress=progress)
+    inspection = inspect_features(
+        pictures, chosen, table.origin.root, state.present, unreadable=refused, seed=seed, progress=progress
+    )
     shortcuts = _probe(pictures, state, inspection, seed=seed)
     found = Audit(
         dataset=table,

@@ -137,7 +137,10 @@ def _read_header(path: Path, size: int) -> FileFacts | None:
             if not image.width or not image.height:
                 return None
             quality = jpeg_quality(getattr(image, "quantization", None) or {})
-            on_its_side = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+            # Not image.getexif(): that of a PNG without the block decodes all pixels to look for it behind them.
+            orientation = Image.Image.getexif(image).get(_ORIENTATION)
+            # Of a TIFF, Pillow itself has swapped the sides already.
+            on_its_side = orientation in (5, 6, 7, 8) and image.format != "TIFF"
             return FileFacts(size, image.width, image.height, str(image.format), quality, on_its_side)
     except Exception:  # noqa: BLE001 - parsers raise what they stumble over; such a file is among the skipped
         return None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cache.features import FeatureSet
+from ..cache.part import Key
 from ..cache.table import Row
 from ..models.probes import FOLDS, assign_folds, probabilities_from_features
 from .findings import LabelError, NearDuplicate, Outlier
@@ -40,6 +41,7 @@ def inspect_features(
     root: Path,
     present: Collection[str],
     *,
+    unreadable: Collection[Key] = (),
     seed: int,
     progress: Progress,
 ) -> Inspection:
@@ -55,6 +57,8 @@ def inspect_features(
         Folder that the paths are relative to.
     present : collection of str
         Paths of the files whose pixels may be read.
+    unreadable : collection of Key
+        Pictures that cannot have features.
     seed : int
         Of the folds.
     """
@@ -65,8 +69,7 @@ def inspect_features(
             0, notes=("no features: near-duplicates, outliers and label errors need them; run extract-features",)
         )
     notes = []
-    if len(rows) < len(pictures):
-        without = len(pictures) - len(rows)
+    if without := sum(row.key not in there and row.key not in unreadable for row in pictures):
         notes.append(f"distinct pictures without features, of which only bytes and header were seen: {without:,}")
     X = features.read([row.key for row in rows])
     scaled = scale_rows(X)

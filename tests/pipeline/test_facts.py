@@ -7,7 +7,7 @@ import pytest
 from demijohn.cache import FileIndex, Row
 from demijohn.cache.index import hash_bytes
 from demijohn.pipeline.facts import jpeg_quality, read_facts
-from PIL import Image
+from PIL import Image, ImageFile
 from support.pictures import encode
 from support.scenes import scene
 
@@ -39,13 +39,21 @@ def test_gray_jpegs_have_a_quality_and_other_kinds_none(tmp_path: Path) -> None:
     assert jpeg_quality({}) is None
 
 
-def test_a_picture_on_its_side_is_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_picture_on_its_side_is_known(kind: str, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    row = write(tmp_path, "a.jpg", encode(scene(1), "JPEG", exif=exif))
-    facts = read_facts(tmp_path, [row], FileIndex(tmp_path / "i")).facts["a.jpg"]
-    assert facts.on_its_side
-    assert (facts.width, facts.height) == scene(1).size
+    row = write(tmp_path, "a", encode(scene(1), kind, exif=exif))
+    facts = read_facts(tmp_path, [row], FileIndex(tmp_path / "i")).facts["a"]
+    shown = (facts.height, facts.width) if facts.on_its_side else (facts.width, facts.height)
+    assert shown == scene(1).size[::-1]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"])
+def test_no_pixel_is_decoded(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = write(tmp_path, "a", encode(scene(1), kind))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("pixels were decoded"))
+    assert read_facts(tmp_path, [row], FileIndex(tmp_path / "i")).facts["a"].kind == kind
 
 
 def test_files_that_are_gone_or_changed_are_told_apart(tmp_path: Path) -> None:

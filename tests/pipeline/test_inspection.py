@@ -109,6 +109,8 @@ def test_pictures_without_features_and_small_classes_are_said(tmp_path: Path) ->
     found = inspect_features(rows, features, tmp_path, (), seed=0, progress=SILENT)
     assert found.looked_at == 51
     assert "distinct pictures without features, of which only bytes and header were seen: 1" in found.notes
+    refused = inspect_features(rows, features, tmp_path, (), unreadable={key(501)}, seed=0, progress=SILENT)
+    assert not any("without features" in note for note in refused.notes)
     assert "classes with too few pictures to tell outliers and label errors: rare (1)" in found.notes
 
 
