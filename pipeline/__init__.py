@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .auditing import audit
     from .errors import (
         DatasetClash,
         InvalidRequest,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         UnreadableImage,
     )
     from .extraction import Extraction, extract_features
+    from .findings import Audit
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "Audit": "findings",
     "Change": "upkeep",
     "DatasetClash": "errors",
     "Explanation": "outlook",
@@ -58,6 +61,7 @@ _HOMES = {
     "TooManyUnreadable": "errors",
     "UnreadableImage": "errors",
     "Verified": "upkeep",
+    "audit": "auditing",
     "check_verified": "upkeep",
     "compact_cache": "upkeep",
     "explain_features": "outlook",
@@ -75,6 +79,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "Change",
     "DatasetClash",
     "Explanation",
@@ -93,6 +98,7 @@ __all__ = [
     "TooManyUnreadable",
     "UnreadableImage",
     "Verified",
+    "audit",
     "check_verified",
     "compact_cache",
     "explain_features",

@@ -186,6 +186,29 @@ def report_heads_command(as_json: bool, **arguments: Any) -> None:
         answers.print_comparison(report)
 
 
+@demijohn.command("audit")
+@options.chosen_backbone
+@options.chosen_features
+@options.dataset
+@click.option("--top", type=click.IntRange(1), default=30, show_default=True, help="Findings of each kind to show.")
+@click.option("--seed", type=options.SEEDS, default=0, show_default=True, help="Of folds, forests and intervals.")
+@options.results
+@options.common
+def audit_command(as_json: bool, top: int, **arguments: Any) -> None:
+    """What is wrong with the data: duplicates, leaks, label errors, outliers, shortcuts.
+
+    Writes a page with thumbnails to report/audit.html in the store. The exit status is 0 whatever is found.
+    """
+    from .audit_text import print_audit
+    from .auditing import audit
+
+    found = audit(top=top, **arguments)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_audit(found, top=top)
+
+
 @demijohn.command("backbones")
 @click.argument("name", required=False)
 @click.option("--check", type=click.Path(path_type=Path), metavar="IMAGE", help="Print a picture's ImageNet top five.")

@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from ..cache.table import Skipped
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .bmp .dib .gif .tif .tiff .heic .heif .avif .jp2 .ppm .pgm .ico .psd".split()
+_SUFFIXES = (
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .bmp .dib .gif .tif .tiff .heic .heif .avif .jp2 .ppm .pgm .ico .psd"
 )
+SUFFIXES = frozenset(_SUFFIXES.split())
 _Identity = tuple[int, int]
 
 

@@ -1,0 +1,119 @@
+"""Do two pictures show the same? Their pixels, small and gray, as they are and mirrored.
+
+Features find the pairs that are worth a look; they also find two pictures of one kind of flower.
+The pixels tell those apart: a copy that was saved again, made smaller or mirrored still has the
+same light and dark in the same places.
+"""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, cpu_count, delayed
+from numpy.typing import NDArray
+from PIL import Image
+
+from .errors import UnreadableImage
+from .facts import FileFacts
+from .images import decode_image, quiet_decoders
+
+SIDE = 32
+"""Pixels of the small gray copy, whatever the aspect; a kilobyte per picture."""
+SAME = 0.97
+"""Correlation from which two pictures are the same."""
+SIMILAR, ALIKE = 0.6, 0.9
+"""Correlation that is enough where the cosine of the features is at least `ALIKE`: a narrow crop, for example."""
+CERTAIN = 0.92
+"""Cosine that is enough where there are no pixels to compare."""
+THUMBNAIL = 160
+"""Longer side, pixels."""
+_NOISE = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How alike the pixels of two pictures are."""
+
+    correlation: float
+    """Of gray values, -1 to 1; the greater one of as it is and mirrored."""
+    mirrored: bool
+    """Whether the mirrored one fits better."""
+
+
+def read_small(root: Path, paths: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
+    """Return gray copies of shape (32, 32), uint8, of those pictures that can be read, by path."""
+    wanted = sorted(set(paths))
+    with quiet_decoders():
+        found = Parallel(n_jobs=cpu_count(), prefer="threads")(delayed(_small)(root / path) for path in wanted)
+    return {path: small for path, small in zip(wanted, found, strict=True) if small is not None}
+
+
+def compare(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Likeness:
+    """Return how alike two gray copies are, as they are and with one of them mirrored.
+
+    A variance of two gray levels squared is added on both sides, so that pictures without contrast are
+    like each other and like nothing else.
+    """
+    one = first.astype(np.float64) - first.mean()
+    other = second.astype(np.float64) - second.mean()
+    scale = np.sqrt((np.mean(one**2) + _NOISE) * (np.mean(other**2) + _NOISE))
+    straight = float((np.mean(one * other) + _NOISE) / scale)
+    mirrored = float((np.mean(one * other[:, ::-1]) + _NOISE) / scale)
+    return Likeness(max(straight, mirrored), mirrored > straight)
+
+
+def is_near_duplicate(cosine: float, likeness: Likeness | None) -> bool:
+    """Return whether features and pixels together say that two pictures are nearly the same.
+
+    >>> is_near_duplicate(0.7, Likeness(0.99, False)), is_near_duplicate(0.95, Likeness(0.3, False))
+    (True, False)
+    """
+    if likeness is None:
+        return cosine >= CERTAIN
+    return likeness.correlation >= SAME or (cosine >= ALIKE and likeness.correlation >= SIMILAR)
+
+
+def read_thumbnails(root: Path, facts: Mapping[str, FileFacts]) -> dict[str, str]:
+    """Return thumbnails as `data:` addresses, by path, of those pictures that can be read.
+
+    Parameters
+    ----------
+    root : Path
+    facts : mapping of path to FileFacts
+        The pictures, and their sizes.
+    """
+    with quiet_decoders():
+        found = Parallel(n_jobs=cpu_count(), prefer="threads")(
+            delayed(_thumbnail)(root / path, about) for path, about in facts.items()
+        )
+    return {path: thumbnail for path, thumbnail in zip(facts, found, strict=True) if thumbnail is not None}
+
+
+def _small(path: Path) -> NDArray[np.uint8] | None:
+    rgb = _decode(path, (SIDE, SIDE))
+    if rgb is None:
+        return None
+    # ITU-R BT.601, as everywhere that gray is made of RGB.
+    gray: NDArray[np.float64] = rgb @ np.array([0.299, 0.587, 0.114])
+    return gray.round().astype(np.uint8)
+
+
+def _thumbnail(path: Path, facts: FileFacts) -> str | None:
+    shrink = min(1.0, THUMBNAIL / max(facts.width, facts.height))
+    width, height = max(1, round(facts.width * shrink)), max(1, round(facts.height * shrink))
+    rgb = _decode(path, (width, height) if facts.on_its_side else (height, width))
+    if rgb is None:
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _decode(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    try:
+        return decode_image(path.read_bytes(), size, "squash-bilinear")
+    except (OSError, UnreadableImage):
+        return None
