@@ -166,7 +166,7 @@ _RECORDS = (
         input_size=(224, 224),
         width=1280,
         preprocessing=Preprocessing((127.0,) * 3, (128.0,) * 3),
-        resize="squash-bicubic",
+        resize="crop-bicubic",
         weights=None,
         weights_top=None,
         megabytes=19,
@@ -185,7 +185,7 @@ _RECORDS = (
         input_size=(299, 299),
         width=2048,
         preprocessing=SYMMETRIC,
-        resize="squash-bilinear",
+        resize="crop-bilinear",
         weights=WeightsFile(
             "xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
             f"{_KERAS}/xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -210,7 +210,7 @@ _RECORDS = (
         input_size=(224, 224),
         width=1280,
         preprocessing=SYMMETRIC,
-        resize="squash-bilinear",
+        resize="crop-bilinear",
         weights=WeightsFile(
             "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
             f"{_KERAS}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
@@ -235,7 +235,7 @@ _RECORDS = (
         input_size=(224, 224),
         width=2048,
         preprocessing=CAFFE,
-        resize="squash-bilinear",
+        resize="crop-bilinear",
         weights=WeightsFile(
             "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
             f"{_KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -260,7 +260,7 @@ _RECORDS = (
         input_size=(224, 224),
         width=1280,
         preprocessing=INSIDE,
-        resize="squash-bilinear",
+        resize="crop-bilinear",
         weights=WeightsFile(
             "efficientnetv2-b0_notop.h5",
             f"{_KERAS}/efficientnet_v2/efficientnetv2-b0_notop.h5",

@@ -187,7 +187,7 @@ def extract_features(
     progress.say(str(survey))
     opened = None
     if new:
-        opened = open_features(kept, survey.recipe, reading, frozen, progress, new=True)
+        opened = open_features(kept, survey.recipe, frozen, progress, new=True)
         if opened.features.digest != features.digest:
             features = opened.features
             progress.say(f"with the features of this installation, {features.recipe.folder}")
@@ -198,7 +198,7 @@ def extract_features(
 
     outcome = _Outcome(reading)
     while plan.missing:
-        opened = opened or open_features(kept, survey.recipe, reading, frozen, progress)
+        opened = opened or open_features(kept, survey.recipe, frozen, progress)
         try:
             _extract(opened, first_paths(table, plan.missing), progress, outcome, cached=len(first.present))
         finally:
@@ -290,11 +290,11 @@ def _extract(
     cached: int,
 ) -> None:
     """Run the network over some pictures and store their features; `outcome` tells how far it came."""
-    engine = opened.engine
+    engine, recipe = opened.engine, opened.features.recipe
     outcome.device = engine.device
-    progress.say(f"running on {engine.device}, float32, batches of {engine.batch_size}")
+    progress.say(f"running on {engine.device}, float32, {recipe.resize}, batches of {engine.batch_size}")
     started, before = time.monotonic(), len(outcome.done)
-    recipe, ahead = opened.features.recipe, BATCHES_AHEAD * engine.batch_size
+    ahead = BATCHES_AHEAD * engine.batch_size
     with (
         stopping_gently() as stop,
         FeatureWriter(opened.features) as writer,

@@ -37,7 +37,6 @@ class Opened:
 def open_features(
     store: FeatureStore,
     recipe: Recipe,
-    reading: ReadingPolicy,
     frozen: FrozenBackbone,
     progress: Progress,
     *,
@@ -50,8 +49,6 @@ def open_features(
     store : FeatureStore
     recipe : Recipe
         Of any generation.
-    reading : ReadingPolicy
-        What the recipe says of the decoder.
     frozen : FrozenBackbone
     progress : Progress
     new : bool
@@ -78,17 +75,19 @@ def open_features(
         begun = features.begun
         assert begun is not None
         engine = engine_of(begun.provenance["batch_size"])
-        difference = begun.probe.difference(make_probe(engine, recipe, reading))
+        difference = begun.probe.difference(make_probe(engine, recipe))
         if difference <= TOLERANCE:
             return Opened(features, engine)
         if not new:
             raise OtherNumbers(_complaint(features, begun.provenance, difference))
-    return _begin(store, recipe, reading, frozen, engine_of(BATCH_SIZE), generations)
+    return _begin(store, recipe, frozen, engine_of(BATCH_SIZE), generations)
 
 
-def make_probe(engine: TensorFlowEngine, recipe: Recipe, reading: ReadingPolicy) -> Probe:
+def make_probe(engine: TensorFlowEngine, recipe: Recipe) -> Probe:
     """Return the features of the probe pictures, each through the whole chain on its own."""
     folder = files("demijohn.pipeline")
+    # Not the user's policy: a limit on pixels says nothing about numbers.
+    reading = ReadingPolicy.of(recipe.decoder)
     vectors = {}
     with quiet_decoders(reading):
         for name in PICTURES:
@@ -100,7 +99,6 @@ def make_probe(engine: TensorFlowEngine, recipe: Recipe, reading: ReadingPolicy)
 def _begin(
     store: FeatureStore,
     recipe: Recipe,
-    reading: ReadingPolicy,
     frozen: FrozenBackbone,
     engine: TensorFlowEngine,
     generations: list[FeatureSet],
@@ -115,7 +113,7 @@ def _begin(
         "device": device_name(),
         **describe_environment(),
     }
-    probe = make_probe(engine, recipe, reading)
+    probe = make_probe(engine, recipe)
     begun = features.begin(provenance, probe)
     # Another process on another installation may have begun it at the same instant.
     difference = begun.probe.difference(probe)

@@ -110,7 +110,7 @@ def test_facts_are_plausible(backbone: Backbone) -> None:
     assert backbone.top1 is None or 50 < backbone.top1 < 95
     assert backbone.top5 is None or (backbone.top1 or 0) < backbone.top5 < 100
     assert "https://" in backbone.source
-    assert backbone.resize in ("squash-bilinear", "squash-bicubic")
+    assert backbone.resize in ("crop-bilinear", "crop-bicubic")
     assert backbone.preprocessing.channels in ("rgb", "bgr")
     assert all(scale > 0 for scale in backbone.preprocessing.scale)
     assert (backbone.weights is None) == (backbone.weights_top is None) == (backbone.installed is not None)

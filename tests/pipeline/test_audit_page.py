@@ -76,7 +76,7 @@ def test_every_kind_of_finding_is_shown_with_pictures(found: Audit) -> None:
         "across splits",
         "train/blue/conflict.png",
         "test/red/leak.png",
-        "not a picture, or of an unknown kind",
+        "a text file, not a picture",
         "train/green/broken.png",
         "balanced accuracy",
     ):

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.models import BACKBONES
 from demijohn.pipeline import Extraction, OtherNumbers, extract_features
 from demijohn.pipeline.probing import PICTURES, make_probe
 from numpy.typing import NDArray
@@ -34,7 +33,7 @@ def test_the_probe_stands_in_recipe_json_and_is_of_the_whole_chain(swift: str, p
     assert begun is not None
     assert set(begun.probe.vectors) == set(PICTURES)
     engine = SwiftEngine(None, None, batch_size=32)
-    again = make_probe(engine, BACKBONES[swift])  # type: ignore[arg-type]
+    again = make_probe(engine, begun.recipe)  # type: ignore[arg-type]
     assert begun.probe.difference(again) == 0
     one, other = begun.probe.vectors.values()
     assert not np.array_equal(one, other)

@@ -40,7 +40,7 @@ def test_the_files_say_the_same(store: Path) -> None:
     markdown = (folder / "report.md").read_text()
     for run in value["runs"]:
         assert f"| tiny | {run['head']} |" in markdown
-    assert "red/broken.jpg: not a picture" in markdown
+    assert "red/broken.jpg: a text file, not a picture" in markdown
     assert value["skipped"] == [{"path": "red/broken.jpg", "reason": "not a picture, or of an unknown kind"}]
 
 
