@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def to_csv(records: Sequence[Record]) -> str:
     return text.getvalue()
 
 
-def to_markdown(report: Record, pictures: Sequence[tuple[str, str]]) -> str:
+def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Mapping[str, str]) -> str:
     """Return the report as Markdown.
 
     Parameters
@@ -113,6 +113,8 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]]) -> str:
         The content of report.json.
     pictures : sequence of (str, str)
         Title and path, relative to the report, of each figure.
+    remains : mapping of str to str
+        Path of a skipped picture to the path, relative to the report, of what can be seen of it.
     """
     runs = report["runs"]
     counts = ", ".join(f"{runs[0]['metrics'][split]['images']:,} {split}" for split in SPLITS)
@@ -133,6 +135,9 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]]) -> str:
     for title, items in sections:
         if items:
             lines += [f"## {title}", "", *(f"- {_escape(item)}" for item in items), ""]
+        if title == "Skipped pictures":
+            for name, path in remains.items():
+                lines += [f"![what can be seen of {_escape(name)}]({path})", ""]
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items() if number)
     lines += ["## Made with", "", f"{report['created']}, {report['machine']['system']}, {versions}", ""]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ heads that learn in epochs and the confusion matrix of the best run are pictures
 """
 
 import contextlib
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from .examples import choose_examples, refusals_that_hold
 from .figures import draw_confusion, draw_curves
 from .progress import SILENT, Progress
 from .provenance import describe_environment
+from .remains import draw_remains
 from .rendering import command_of, to_csv, to_markdown
 
 FORMAT = 1
+_SKIPPED_SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +146,29 @@ def _write(report: Report) -> None:
         figures.mkdir(parents=True, exist_ok=True)
     remove_leftovers(figures)
     pictures = _draw(report, figures)
+    remains = _draw_skipped(report, figures)
     write_json(folder / "report.json", report.to_json())
     write_bytes(folder / "report.csv", to_csv([run.record for run in report.runs]).encode(errors="backslashreplace"))
-    markdown = to_markdown(report.to_json(), [(title, f"figures/{path.name}") for title, path in pictures])
+    markdown = to_markdown(
+        report.to_json(),
+        [(title, f"figures/{path.name}") for title, path in pictures],
+        {name: f"figures/{path.name}" for name, path in remains.items()},
+    )
     write_bytes(folder / "report.md", markdown.encode(errors="backslashreplace"))
-    for old in set(figures.glob("*.png")) - {path for _, path in pictures}:
+    for old in set(figures.glob("*.png")) - {path for _, path in pictures} - set(remains.values()):
         old.unlink()
+
+
+def _draw_skipped(report: Report, folder: Path) -> dict[str, Path]:
+    """Draw what can still be seen of the first skipped pictures; return the file of each, by its path."""
+    drawn = {}
+    for each in report.skipped[:_SKIPPED_SHOWN]:
+        content = draw_remains(report.dataset.origin.root / each.path)
+        if content is not None:
+            name = hashlib.sha256(each.path.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+            drawn[each.path] = folder / f"skipped-{name}.png"
+            write_bytes(drawn[each.path], content)
+    return drawn
 
 
 def _draw(report: Report, folder: Path) -> list[tuple[str, Path]]:
