@@ -1,6 +1,6 @@
 """What has to be done for some images: pure arithmetic of keys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from .part import Key
@@ -26,11 +26,17 @@ def plan_extraction(wanted: Iterable[Key], present: Iterable[Key], refused: Iter
     >>> plan_extraction([b"b", b"a", b"b", b"c"], present=[b"a", b"d"], refused=[b"c"])
     Plan(missing=(b'b',), present=(b'a',), refused=(b'c',), orphaned=frozenset({b'd'}))
     """
-    there, unreadable = frozenset(present), frozenset(refused)
+    # A million keys pass here: sets are taken as they are, and each key is looked up once.
+    there = present if isinstance(present, Set) else frozenset(present)
+    unreadable = refused if isinstance(refused, Set) else frozenset(refused)
+    missing, here, lost = [], [], []
     unique = dict.fromkeys(wanted)
-    return Plan(
-        missing=tuple(key for key in unique if key not in there and key not in unreadable),
-        present=tuple(key for key in unique if key in there),
-        refused=tuple(key for key in unique if key in unreadable and key not in there),
-        orphaned=there.difference(unique),
-    )
+    for key in unique:
+        if key in there:
+            here.append(key)
+        elif key in unreadable:
+            lost.append(key)
+        else:
+            missing.append(key)
+    orphaned = frozenset() if len(here) == len(there) else frozenset(there - unique.keys())
+    return Plan(tuple(missing), tuple(here), tuple(lost), orphaned)
