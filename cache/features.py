@@ -145,18 +145,23 @@ class FeatureSet:
 
     def gather(self, parts: Sequence[Part], wanted: NDArray[np.bytes_]) -> NDArray[np.float32]:
         """Return the rows of some keys (n,) S32 out of some parts; see `read`."""
+        # Sorted once, so that each part is met in one sweep of its own length, not of all that is wanted.
+        ascending = bool((wanted[1:] >= wanted[:-1]).all())
+        order = np.arange(len(wanted)) if ascending else np.argsort(wanted, kind="stable")
+        wanted = wanted if ascending else wanted[order]
         found = np.zeros(len(wanted), dtype=bool)
         rows = np.empty((len(wanted), parts[0].width if parts else 0), dtype=np.float32)
         for part in parts:
-            position = np.searchsorted(part.keys, wanted)
-            position[position == len(part.keys)] = 0
-            here = np.flatnonzero(~found & (part.keys[position] == wanted))
-            here = here[np.argsort(position[here], kind="stable")]
-            for which, block in read_rows(part, position[here]):
-                rows[as_slice(here[which])] = block
+            here, row = match_keys(wanted, part.keys)
+            new = ~found[here]
+            here, row = here[new], row[new]
+            for which, block in read_rows(part, row):
+                rows[as_slice(order[here[which]])] = block
             found[here] = True
         if not found.all():
-            first = wanted[np.flatnonzero(~found)[0] :][:1].tobytes().hex()
+            # The first one in the order asked.
+            at = order[~found].argmin()
+            first = wanted[~found][at : at + 1].tobytes().hex()
             raise MissingFeatures(
                 f"{np.count_nonzero(~found):,} of {len(wanted):,} images have no features of {self.recipe.backbone} "
                 f"yet (the first is {first[:12]}): run {self.command()}"
@@ -205,6 +210,30 @@ class FeatureSet:
         chosen = [] if weights == "imagenet" else ["--weights", weights]
         store = self.folder.parent.parent
         return shlex.join(["extract-features", "--backbone", self.recipe.backbone, *chosen, "--store", str(store)])
+
+
+def match_keys(wanted: NDArray[np.bytes_], keys: NDArray[np.bytes_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where keys stand among those wanted and where among the others, both ascending.
+
+    Parameters
+    ----------
+    wanted : ndarray of shape (n,), S32
+        Ascending; a key may repeat.
+    keys : ndarray of shape (m,), S32
+        Ascending, each once; m is at least 1.
+    """
+    low, high = np.searchsorted(wanted, keys[0], "left"), np.searchsorted(wanted, keys[-1], "right")
+    near = wanted[low:high]
+    if len(near) <= len(keys):
+        row = np.searchsorted(keys, near)
+        here = np.flatnonzero(keys[row] == near)
+        return low + here, row[here]
+    # The shorter of the two is looked up in the longer.
+    left, right = np.searchsorted(near, keys, "left"), np.searchsorted(near, keys, "right")
+    count = right - left
+    row = np.repeat(np.arange(len(keys)), count)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    return low + np.repeat(left, count) + within, row
 
 
 def _read_begun(path: Path) -> Begun:
