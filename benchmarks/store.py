@@ -4,7 +4,8 @@
 
 Synthetic float32 rows. Each step is told in seconds and as a ratio to raw sequential writing or
 reading of the same bytes through plain files in the same run, at the same state of the page cache:
-`cold` after the files were dropped from it, `warm` right after a read. Three times the rows' size is
+`cold` after the files were dropped from it, `warm` right after a read. Raw reading is that of the very
+files that hold the rows, as bytes; that of one large plain file stands beside it. Three times the rows' size is
 needed on disk, since superseded parts stay; everything is deleted afterwards.
 """
 
@@ -18,12 +19,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from demijohn.cache import FeatureSet, FeatureStore, Key, Probe, Recipe, merge_parts, plan_extraction, verify_features
-from demijohn.cache.part import keys_to_array
+from demijohn.cache.part import Part
 from numpy.typing import NDArray
 
 BATCH = 512
@@ -66,19 +67,22 @@ def measure(folder: Path, count: int, width: int) -> None:
     print(f"peak memory so far {peak():.2f} GB")
     told("open and plan, against all keys", 0, None, lambda: plan(features, keys))
     wanted = sorted(keys)
+    # Nothing is to be written any more while reading is measured.
+    os.sync()
     cold, warm = [], []
+    parts = features.parts()
     for _ in range(3):
         drop([raw])
-        one = told("raw whole read, cold", size, None, lambda: read_raw(raw, np.empty((count, width), np.float32)))
+        told("one plain file read whole, cold", size, None, lambda: read_raw([raw], size))
         drop(features.part_paths())
-        cold.append(one / told("whole read, cold", size, one, lambda: features.read(wanted)))
-    small = features.parts()[:8]
-    some = [key.tobytes().ljust(32, b"\0") for part in small for key in part.keys]
-    part_out = np.empty((len(some), width), np.float32)
+        one = told("the parts' files read plainly, cold", size, None, lambda: read_raw(paths_of(parts), size))
+        drop(features.part_paths())
+        cold.append(one / told("whole read by key, checked, cold", size, one, lambda: features.read(wanted)))
+    small = parts[:32]
+    some = np.concatenate([part.keys for part in small])
     for _ in range(7):
-        one = timed(lambda: read_raw(raw, part_out))
-        other = timed(lambda: features.gather(small, keys_to_array(some)))
-        warm.append(one / other)
+        one = timed(lambda: read_raw(paths_of(small), 4 * width * len(some)))
+        warm.append(one / timed(lambda: features.gather(small, some)))
     print(f"whole read, cold: {statistics.median(cold):.2f} of raw (median of {len(cold)})")
     print(f"warm, {len(some):,} rows: {statistics.median(warm):.2f} of raw (median of {len(warm)})")
     print(
@@ -120,12 +124,18 @@ def write_raw(path: Path, block: NDArray[np.float32], count: int) -> None:
         os.fsync(file.fileno())
 
 
-def read_raw(path: Path, out: NDArray[np.float32]) -> None:
-    """Read a plain file into an array."""
-    view = out.data.cast("B")
-    with path.open("rb", buffering=0) as file:
-        while view:
-            view = view[file.readinto(view[:BLOCK]) :]
+def paths_of(parts: Sequence[Part]) -> list[Path]:
+    """Return the files of some parts."""
+    return [part.path for part in parts]
+
+
+def read_raw(paths: list[Path], size: int) -> None:
+    """Read plain files one after another into an array of so many bytes; what is beyond it is left."""
+    view = np.empty(size, np.uint8).data
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            while view and (count := file.readinto(view[:BLOCK])):
+                view = view[count:]
 
 
 def raw_read(path: Path) -> float:

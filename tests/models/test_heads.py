@@ -42,7 +42,7 @@ def test_the_table_names_every_head() -> None:
     assert {name for name, _ in TABLE} == set(HEADS)
 
 
-@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.slow), 5])
 @pytest.mark.parametrize(("name", "settings"), TABLE)
 def test_it_learns_and_what_is_saved_says_the_same(
     name: str, settings: dict[str, Any], classes: int, tmp_path: Path

@@ -283,7 +283,8 @@ def test_random_numbers_of_the_user_still_work(tiny: str, photos: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM, signal.SIGKILL]
+    "number",
+    [*(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL],
 )
 def test_stopped_in_the_middle_and_run_again_gives_the_same_bytes(
     number: signal.Signals, tiny: str, tmp_path: Path
@@ -309,6 +310,7 @@ def test_stopped_in_the_middle_and_run_again_gives_the_same_bytes(
     assert rows_of(again.features) == whole
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_lose_nothing(tiny: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "photos", per_class=60)
     whole = rows_of(extract(photos, tmp_path / "whole").features)
