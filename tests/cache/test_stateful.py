@@ -143,4 +143,4 @@ TestStore.settings = settings(max_examples=8, stateful_step_count=12, deadline=N
 
 @pytest.mark.slow
 def test_a_store_through_far_more() -> None:
-    run_state_machine_as_test(Store, settings=settings(max_examples=100, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(Store, settings=settings(max_examples=30, stateful_step_count=20, deadline=None))
