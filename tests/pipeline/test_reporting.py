@@ -41,7 +41,7 @@ def test_the_files_say_the_same(store: Path) -> None:
     for run in value["runs"]:
         assert f"| tiny | {run['head']} |" in markdown
     assert "red/broken.jpg: a text file, not a picture" in markdown
-    assert value["skipped"] == [{"path": "red/broken.jpg", "reason": "not a picture, or of an unknown kind"}]
+    assert value["skipped"] == [{"path": "red/broken.jpg", "reason": "a text file, not a picture"}]
 
 
 def test_every_figure_the_markdown_names_is_a_picture(store: Path) -> None:
@@ -204,7 +204,7 @@ def test_the_table_in_markdown() -> None:
         "versions": {},
         "machine": {"system": "here"},
     }
-    assert GOLDEN in to_markdown(report, [])
+    assert GOLDEN in to_markdown(report, [], {})
     assert len(COLUMNS) == len(cells_of(svm))
     assert command_of({**svm, "dataset": "my photos", "features_digest": "0123456789abcdef"}, store=Path("s")) == (
         "train-head --head svm --features 0123456789ab --dataset 'my photos' --store s"
