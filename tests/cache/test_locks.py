@@ -1,5 +1,6 @@
 """A lock is had by one at a time, ends with its process, and never stands in the way where there are none."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from demijohn.cache import FeatureWriter, merge_parts
+from demijohn.cache import FeatureWriter, StoreNotWritable, merge_parts
 from demijohn.cache.locks import locked
 from support.rows import feature_set, rows
 
@@ -54,10 +55,28 @@ def test_a_busy_merge_is_left_to_the_other_and_costs_no_row(tmp_path: Path) -> N
     assert len(features.parts()) == 1
 
 
-def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [NotImplementedError(), OSError(errno.ENOSYS, "none"), OSError(errno.ENOLCK, "none")])
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise NotImplementedError
+        raise error
 
     monkeypatch.setattr(filelock.FileLock, "acquire", fail)
+    with locked(tmp_path / "x.lock") as had:
+        assert had
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EMFILE])
+def test_what_is_no_lack_of_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, "injected")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fail)
+    with pytest.raises(StoreNotWritable, match=r"cannot write .*x\.lock"), locked(tmp_path / "x.lock"):
+        pytest.fail("the block was entered")
+
+
+def test_an_error_within_the_block_frees_the_lock_and_comes_out_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="mine"), locked(tmp_path / "x.lock"):
+        raise OSError(errno.ENOLCK, "mine")
     with locked(tmp_path / "x.lock") as had:
         assert had
