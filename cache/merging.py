@@ -38,23 +38,10 @@ def merge_parts(features: FeatureSet, names: Iterable[str] | None = None) -> boo
     if not features.has_parts():
         return True
     with locked(features.folder / ".merge.lock") as alone:
-        if alone:
-            remove_leftovers(features.parts_folder)
-            wanted = None if names is None else set(names)
-            between = _merge(
-                features, [part for part in features.parts() if wanted is None or part.path.name in wanted]
-            )
-            current = features.parts()
-            if count_mappings(current) > MAX_MAPPINGS:
-                between += _merge(features, current)
-            # First the view that no longer names them, then their end.
+        done = alone and _merge_alone(features, names)
+        if not done:
             features.refresh()
-            for part in between:
-                remove(part.path)
-            _delete_superseded(features, older_than=KEEP_SUPERSEDED_SECONDS)
-        else:
-            features.refresh()
-    return alone
+    return done
 
 
 def prune_rows(features: FeatureSet, wanted: Collection[Key]) -> tuple[int, int] | None:
@@ -94,6 +81,25 @@ def prune_rows(features: FeatureSet, wanted: Collection[Key]) -> tuple[int, int]
         remove_leftovers(features.parts_folder)
         remove(features.folder / "damaged")
         return gone, before - _disk_bytes(features)
+
+
+def _merge_alone(features: FeatureSet, names: Iterable[str] | None) -> bool:
+    remove_leftovers(features.parts_folder)
+    wanted = None if names is None else set(names)
+    try:
+        between = _merge(features, [part for part in features.parts() if wanted is None or part.path.name in wanted])
+        current = features.parts()
+        if count_mappings(current) > MAX_MAPPINGS:
+            between += _merge(features, current)
+    except FileNotFoundError:
+        # Only without locks: another process has merged and removed what this one was reading.
+        return False
+    # First the view that no longer names them, then their end.
+    features.refresh()
+    for part in between:
+        remove(part.path)
+    _delete_superseded(features, older_than=KEEP_SUPERSEDED_SECONDS)
+    return True
 
 
 def _merge(features: FeatureSet, parts: list[Part]) -> list[Part]:

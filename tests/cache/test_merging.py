@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import FeatureWriter, merge_parts
+from demijohn.cache import FeatureSet, FeatureWriter, merge_parts
 from demijohn.cache import merging as module
 from demijohn.cache.part import write_part
 from support.rows import WIDTH, add, expected, feature_set, key, rows, visible
@@ -123,3 +123,19 @@ def test_parts_that_interleave_too_finely_are_merged_to_one(tmp_path: Path, monk
     add(features, range(1, 40, 2))
     assert len(features.parts()) == 1
     assert visible(features) == expected({*range(0, 8, 2), 100, *range(1, 40, 2)})
+
+
+def test_without_locks_a_part_that_another_merge_removed_costs_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = feature_set(tmp_path)
+    for number in range(3):
+        features.commit(*rows([number]))
+    listed = features.parts()
+    merge_parts(features)
+    for part in listed:
+        part.path.unlink()
+    parts, answers = FeatureSet.parts, [listed]
+    monkeypatch.setattr(FeatureSet, "parts", lambda self: answers.pop() if answers else parts(self))
+    assert not merge_parts(features)
+    assert visible(features) == expected({0, 1, 2})
