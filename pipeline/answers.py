@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .units import format_size
+
 if TYPE_CHECKING:
     from .checking import Guess
     from .extraction import Extraction
@@ -122,7 +124,7 @@ def print_holdings(holdings: Sequence["Holding"], store: str) -> None:
             f"{holding.rows:,}",
             f"{holding.width:,}",
             f"{holding.parts:,}",
-            _size(holding.bytes),
+            format_size(holding.bytes),
             (holding.last_use or "-")[:16].replace("T", " "),
             holding.problem or "; ".join(holding.differences) or "-",
         ]
@@ -137,7 +139,9 @@ def print_verified(verified: Sequence["Verified"]) -> None:
     for each in verified:
         found = each.verification
         state = "sound" if not found.damaged else f"{len(found.damaged):,} damaged"
-        click.echo(f"{each.name}: {found.rows:,} rows, parts: {found.parts:,}, {_size(found.bytes)} read, {state}")
+        click.echo(
+            f"{each.name}: {found.rows:,} rows, parts: {found.parts:,}, {format_size(found.bytes)} read, {state}"
+        )
         for damage in found.damaged:
             click.echo(f"  {damage.reason}")
         if each.repaired:
@@ -151,15 +155,12 @@ def print_changes(changes: Sequence["Change"], verb: str) -> None:
             click.echo(f"{change.name}: left alone, another process is merging it; try again")
             continue
         rows = f", {change.rows:,} rows went" if change.rows else ""
-        size = f"{_size(change.bytes)} freed" if change.bytes >= 0 else f"{_size(-change.bytes)} more for a day"
+        size = (
+            f"{format_size(change.bytes)} freed"
+            if change.bytes >= 0
+            else f"{format_size(-change.bytes)} more for a day"
+        )
         click.echo(f"{change.name}: {verb}{rows}, {size}")
-
-
-def _size(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count:,} bytes"
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:

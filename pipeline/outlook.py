@@ -16,6 +16,7 @@ from ..models.engines import BATCH_SIZE, TensorFlowEngine
 from .feed import decoding_ahead
 from .progress import SILENT
 from .survey import Request, Survey, first_paths, survey_images
+from .units import format_duration, format_size
 
 _BATCHES = 3
 """That are run to tell the speed; the first one only warms up."""
@@ -49,9 +50,10 @@ class Outlook:
         """Return the plan in two lines."""
         if self.images_per_second is None:
             return f"{self.survey}\nnothing to extract"
+        speed = f"{self.images_per_second:,.0f} images/s"
         return (
-            f"{self.survey}\nwould take about {_duration(self.seconds)} at {self.images_per_second:,.0f} images/s "
-            f"and {_size(self.bytes)} on disk, in {self.survey.features.folder}"
+            f"{self.survey}\nwould take about {format_duration(self.seconds)} at {speed} "
+            f"and {format_size(self.bytes)} on disk, in {self.survey.features.folder}"
         )
 
 
@@ -174,14 +176,3 @@ def _counts(survey: Survey) -> dict[str, Any]:
         "refused": len(plan.refused),
         "unreadable": len(survey.lost),
     }
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

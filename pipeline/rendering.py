@@ -10,6 +10,7 @@ from typing import Any
 
 from ..cache.table import SPLITS
 from ..models.heads import HEADS
+from .units import format_size
 
 Record = dict[str, Any]
 """The content of a run's run.json."""
@@ -57,7 +58,7 @@ def cells_of(record: Record) -> list[str]:
         "-" if judged["macro_f1"] is None else f"{judged['macro_f1']:.3f}",
         "-" if judged["log_loss"] is None else f"{judged['log_loss']:.3f}",
         f"{record['seconds']:.1f}",
-        _size(record["head_bytes"]),
+        format_size(record["head_bytes"]),
     ]
 
 
@@ -82,10 +83,6 @@ def _percent(metrics: Record) -> str:
         return "-"
     low, high = metrics["accuracy_interval"]
     return f"{100 * metrics['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def to_csv(records: Sequence[Record]) -> str:
