@@ -43,7 +43,7 @@ class Outlook:
             **_counts(self.survey),
             "bytes": self.bytes,
             "images_per_second": None if rate is None else round(rate, 1),
-            "seconds": round(self.seconds, 1),
+            "seconds": round(self.seconds, 3),
         }
 
     def __str__(self) -> str:
