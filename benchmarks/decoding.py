@@ -132,7 +132,7 @@ def measure(title: str, contents: list[bytes], decoders: dict[str, Decoder], eng
             pixels = [decode(content) for content in contents]
             seconds[name].append(time.process_time() - started)
             if repeat == 0:
-                parts = [engine.extract(np.stack(pixels[at : at + BATCH])) for at in range(0, len(pixels), BATCH)]
+                parts = [engine.extract(np.stack(pixels[at : at + BATCH]))[0] for at in range(0, len(pixels), BATCH)]
                 rows = np.concatenate(parts).astype(np.float64)
                 features[name] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     print(f"\n{title}\n{'decoder':28}{'images/s':>10}{'ratio':>8}{'cosine':>10}{'least':>9}")

@@ -75,7 +75,7 @@ def main() -> None:
         right: dict[str, Any] = {}
         for way in WAYS:
             features = np.concatenate(
-                [engine.extract(pixels) for pixels in batches(contents, side, backbone.resize, way)]
+                [engine.extract(pixels)[0] for pixels in batches(contents, side, backbone.resize, way)]
             )
             right[way] = cross_val_predict(head, features, labels, cv=folds) == labels
             usual = right[backbone.resize.partition("-")[0]]

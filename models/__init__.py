@@ -5,11 +5,21 @@ pictures come from. Facts about a network are data in one record (`backbones`), 
 record and an estimator (`heads`). Keras is imported where a network is built, never before.
 """
 
-from .backbones import BACKBONES, Backbone, Preprocessing, find_backbone
+from .backbone import Backbone, Preprocessing
+from .backbones import BACKBONES, find_backbone
 from .engines import TensorFlowEngine
-from .errors import BadWeights, MissingWeights, ModelError, UnknownBackbone, UnknownHead, UnsuitableSetting
+from .errors import (
+    BadWeights,
+    MissingWeights,
+    ModelError,
+    UnknownBackbone,
+    UnknownHead,
+    UnknownLayer,
+    UnsuitableSetting,
+)
 from .estimator import Head
 from .heads import HEADS, HeadRecord, find_head, load_head, scores_of
+from .taps import Tap, list_layers
 from .weights import LocatedWeights, load_classifier, load_extractor, locate_weights
 
 __all__ = [
@@ -23,12 +33,15 @@ __all__ = [
     "MissingWeights",
     "ModelError",
     "Preprocessing",
+    "Tap",
     "TensorFlowEngine",
     "UnknownBackbone",
     "UnknownHead",
+    "UnknownLayer",
     "UnsuitableSetting",
     "find_backbone",
     "find_head",
+    "list_layers",
     "load_classifier",
     "load_extractor",
     "load_head",

@@ -51,6 +51,17 @@ def import_keras() -> Any:
     return keras
 
 
+@contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Have layers that are built within compute in a precision; their weights stay float32."""
+    keras = import_keras()
+    keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def device_name() -> str:
     """Return what TensorFlow computes on: `CPU`, or the names of the GPUs."""
     tf = import_tensorflow()

@@ -36,11 +36,11 @@ _STAGES = (
 )
 
 
-def build_efficientnet_lite0(*, top: bool) -> Any:
+def build_efficientnet_lite0(*, top: bool, input_size: tuple[int, int]) -> Any:
     """Return the network as a Keras model with random weights.
 
-    Input (b, 224, 224, 3) float32, already scaled to (rgb - 127) / 128. Output (b, 1280), the mean
-    over height and width, or with `top` (b, 1000), the probabilities of the ImageNet classes.
+    Input (b, h, w, 3) float32, already scaled to (rgb - 127) / 128. Output (b, h / 32, w / 32, 1280),
+    or with `top` (b, 1000), the probabilities of the ImageNet classes.
     """
     keras = import_keras()
     layers = keras.layers
@@ -52,7 +52,7 @@ def build_efficientnet_lite0(*, top: bool) -> Any:
     def convolve(x: Any, filters: int, kernel: int, stride: int, name: str) -> Any:
         return layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False, name=name)(x)
 
-    image = keras.Input((224, 224, 3))
+    image = keras.Input((*input_size, 3))
     x = normalise(convolve(image, STEM, 3, 2, "stem_conv"), "stem_bn", relu=True)
     for number, (kernel, stride, expansion, filters) in enumerate(_blocks()):
         block, shortcut, channels = f"block{number}", x, x.shape[-1]
@@ -67,8 +67,8 @@ def build_efficientnet_lite0(*, top: bool) -> Any:
         if stride == 1 and channels == filters:
             x = layers.Add(name=f"{block}_add")([x, shortcut])
     x = normalise(convolve(x, HEAD, 1, 1, "head_conv"), "head_bn", relu=True)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
     if top:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
         x = layers.Dense(1000, activation="softmax", name="predictions")(x)
     return keras.Model(image, x, name="efficientnet-lite0")
 

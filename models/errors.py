@@ -3,7 +3,8 @@
 ModelError
 ├── UnknownBackbone (LookupError)    no backbone of that name
 ├── UnknownHead (LookupError)        no head of that name
-├── UnsuitableSetting (ValueError)   a head does not know this setting, or not this value
+├── UnknownLayer (LookupError)       a network has no layer of that name
+├── UnsuitableSetting (ValueError)   a head or network does not know this setting, or not this value
 ├── MissingWeights (LookupError)     the weights are not here and could not be downloaded
 └── BadWeights (ValueError)          the file does not hold the weights of this network
 """
@@ -21,8 +22,12 @@ class UnknownHead(ModelError, LookupError):
     """There is no head of that name."""
 
 
+class UnknownLayer(ModelError, LookupError):
+    """A network has no layer of that name that can be tapped."""
+
+
 class UnsuitableSetting(ModelError, ValueError):
-    """A head does not know a setting, or does not take its value."""
+    """A head or a network does not know a setting, or does not take its value."""
 
 
 class MissingWeights(ModelError, LookupError):

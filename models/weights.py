@@ -15,9 +15,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from .backbones import Backbone, WeightsFile, keras_folder
-from .backend import import_keras, keras_version
-from .errors import BadWeights, MissingWeights, ModelError
+from .backbone import Backbone, WeightsFile, keras_folder
+from .backend import computing_in, import_keras, keras_version
+from .errors import BadWeights, MissingWeights, ModelError, UnsuitableSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,15 @@ def locate_weights(backbone: Backbone, request: str = "imagenet", *, top: bool =
     return LocatedWeights(file, None)
 
 
-def load_extractor(backbone: Backbone, located: LocatedWeights) -> tuple[Any, str]:
+def load_extractor(backbone: Backbone, located: LocatedWeights, *, precision: str = "float32") -> tuple[Any, str]:
     """Return the network without classifier, and the digest of its weights.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    located : LocatedWeights
+    precision : str
+        What the network computes in: `float32`, `bfloat16` or `float16`. The weights are float32.
 
     Raises
     ------
@@ -74,9 +81,10 @@ def load_extractor(backbone: Backbone, located: LocatedWeights) -> tuple[Any, st
     BadWeights
         The file does not hold the weights of this network.
     """
-    model = _load(backbone, located, top=False)
-    if model.output_shape != (None, backbone.width):
-        raise ModelError(f"{backbone.name} gives {model.output_shape}, expected (None, {backbone.width})")
+    with computing_in(precision):
+        model = _load(backbone, located, top=False)
+    if model.output_shape[-1] != backbone.width:
+        raise ModelError(f"{backbone.name} gives {model.output_shape}, expected {backbone.width} features")
     return model, located.identity or digest_weights(model)
 
 
@@ -102,9 +110,9 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     keras = import_keras()
     if located.seed is not None:
         keras.utils.set_random_seed(located.seed)
-        return backbone.build(top=top)
+        return _build(backbone, top=top)
     file = located.file or _download(backbone, backbone.weights_top if top else backbone.weights)
-    model = backbone.build(top=top)
+    model = _build(backbone, top=top)
     try:
         backbone.load(model, file)
     except ModelError:
@@ -119,6 +127,14 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
         if not np.isfinite(variable).all():
             raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {variable.path} is not finite")
     return model
+
+
+def _build(backbone: Backbone, *, top: bool) -> Any:
+    try:
+        return backbone.build(top=top, input_size=backbone.input_size)
+    except ValueError as error:
+        height, width = backbone.input_size
+        raise UnsuitableSetting(f"{backbone.name} cannot be built for pictures of {height}x{width}: {error}") from error
 
 
 def _download(backbone: Backbone, published: WeightsFile | None) -> Path:

@@ -58,7 +58,7 @@ def check_backbone(name: str, image: str | Path, *, weights: str = "imagenet", t
         raise UnreadableImage(f"cannot decode {path}: {error}; expected a picture") from error
     network = load_classifier(backbone, locate_weights(backbone, weights, top=True))
     engine = TensorFlowEngine(backbone, network, batch_size=1)
-    probabilities = engine.extract(pixels[None])[0]  # (1000,)
+    probabilities = engine.extract(pixels[None])[0][0]  # (1000,)
     best = np.argsort(probabilities)[::-1][:top]
     names = imagenet_classes()
     return [Guess(names[index], float(probabilities[index])) for index in best]

@@ -307,7 +307,7 @@ def _extract(
             good = [(each.key, each.pixels) for each in batch if each.key and each.pixels is not None]
             if good:
                 keys, pixels = zip(*good, strict=True)
-                writer.add(keys, engine.extract(np.stack(pixels)))
+                writer.add(keys, engine.extract(np.stack(pixels))[0])
             for each in batch:
                 outcome.note(each)
             count(extracted=len(good), skipped=len(batch) - len(good))

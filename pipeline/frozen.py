@@ -8,7 +8,7 @@ from typing import Any
 
 from ..cache.index import FileIndex, hash_file
 from ..cache.part import Key
-from ..models.backbones import Backbone
+from ..models.backbone import Backbone
 from ..models.backend import keras_version
 from ..models.errors import ModelError
 from ..models.weights import load_extractor, locate_weights

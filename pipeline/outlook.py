@@ -154,12 +154,12 @@ def _measure(survey: Survey, engine: TensorFlowEngine) -> float:
     """Return pictures per second, decoding included."""
     recipe = survey.recipe
     pictures = first_paths(survey.table, survey.plan.missing[: _BATCHES * BATCH_SIZE])
-    engine.extract(np.zeros((1, *recipe.input_size, 3), np.uint8))
+    engine.extract(np.zeros((1, *recipe.input_size, 3), np.uint8))[0]
     started = time.monotonic()
     with decoding_ahead(pictures, recipe.input_size, recipe.resize, survey.reading, ahead=BATCH_SIZE) as decoded:
         good = [each.pixels for each in decoded if each.pixels is not None]
         for start in range(0, len(good), BATCH_SIZE):
-            engine.extract(np.stack(good[start : start + BATCH_SIZE]))
+            engine.extract(np.stack(good[start : start + BATCH_SIZE]))[0]
     return len(pictures) / max(time.monotonic() - started, 1e-6)
 
 

@@ -92,7 +92,7 @@ def make_probe(engine: TensorFlowEngine, recipe: Recipe) -> Probe:
     with quiet_decoders(reading):
         for name in PICTURES:
             pixels = decode_image((folder / name).read_bytes(), recipe.input_size, recipe.resize, reading)
-            vectors[name] = np.array(engine.extract(pixels[None])[0])
+            vectors[name] = np.array(engine.extract(pixels[None])[0][0])
     return Probe(vectors)
 
 

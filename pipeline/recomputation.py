@@ -122,7 +122,7 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
         for each in decoded:
             if each.pixels is not None and each.key == each.expected:
                 keys.append(each.expected)
-                made.append(engine.extract(each.pixels[None])[0].astype(np.float64))
+                made.append(engine.extract(each.pixels[None])[0][0].astype(np.float64))
     gone = len(pictures) - len(keys)
     if not keys:
         return Recomputation(features.recipe.folder, 0, gone, None, None, None)

@@ -15,7 +15,8 @@ from ..cache.plan import Plan, plan_extraction
 from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Skipped
-from ..models.backbones import Backbone, find_backbone
+from ..models.backbone import Backbone
+from ..models.backbones import find_backbone
 from .dataset import build_dataset, choose_source, find_keys, settle_choices
 from .examples import refusals_that_hold
 from .feed import Picture

@@ -77,7 +77,9 @@ def test_weights_of_efficientnet_b0_are_not_taken_for_lite0(
     more = {f"_blocks.{n}._se_reduce.weight": np.zeros((8, 32, 1, 1), "<f4") for n in range(16)}
     (tmp_path / "x.pth").write_bytes(arrays_to_checkpoint({**read_checkpoint(lite0_file), **more}))
     with pytest.raises(BadWeights, match="_se_reduce"):
-        load_efficientnet_lite0(BACKBONES["efficientnet-lite0"].build(top=False), tmp_path / "x.pth")
+        load_efficientnet_lite0(
+            BACKBONES["efficientnet-lite0"].build(top=False, input_size=(224, 224)), tmp_path / "x.pth"
+        )
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -104,7 +106,7 @@ def test_weights_that_are_not_finite_are_refused(guard: None, tmp_path: Path, pl
 )
 def test_pictures_of_another_kind_are_refused(lively: Any, images: Any) -> None:
     with pytest.raises(ModelError):
-        TensorFlowEngine(TINY, lively, batch_size=4).extract(images)
+        TensorFlowEngine(TINY, lively, batch_size=4).extract(images)[0]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("h5py"), AttributeError(), IndexError("")])

@@ -31,7 +31,7 @@ def spare(lite0_classifier: Any) -> Any:
 
 def test_shapes(lite0: Any, lite0_classifier: Any) -> None:
     assert lite0.input_shape == lite0_classifier.input_shape == (None, 224, 224, 3)
-    assert lite0.output_shape == (None, 1280)
+    assert lite0.output_shape == (None, 7, 7, 1280)
     assert lite0_classifier.output_shape == (None, 1000)
 
 

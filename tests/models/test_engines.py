@@ -59,7 +59,7 @@ def pool() -> Pixels:
 @pytest.fixture(scope="module")
 def alone(engine: TensorFlowEngine, pool: Pixels) -> NDArray[np.float32]:
     """Return the features of each picture of the pool, extracted by itself."""
-    return np.concatenate([engine.extract(pool[index : index + 1]) for index in range(len(pool))])
+    return np.concatenate([engine.extract(pool[index : index + 1])[0] for index in range(len(pool))])
 
 
 # The numbers.
@@ -68,9 +68,9 @@ def alone(engine: TensorFlowEngine, pool: Pixels) -> NDArray[np.float32]:
 @pytest.mark.parametrize("kind", PREPROCESSINGS)
 def test_features_are_those_of_the_network_in_inference(lively: Any, pool: Pixels, kind: str) -> None:
     backbone = replace(TINY, preprocessing=PREPROCESSINGS[kind])
-    features = TensorFlowEngine(backbone, lively, batch_size=len(pool)).extract(pool)
+    features = TensorFlowEngine(backbone, lively, batch_size=len(pool)).extract(pool)[0]
     inputs = preprocess(pool, backbone.preprocessing)
-    expected = np.asarray(lively(inputs, training=False))
+    expected = np.asarray(lively(inputs, training=False)).mean(axis=(1, 2))
     assert features.dtype == np.float32
     assert features.shape == (len(pool), TINY.width)
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
@@ -79,14 +79,14 @@ def test_features_are_those_of_the_network_in_inference(lively: Any, pool: Pixel
 def test_training_mode_would_give_other_numbers(lively: Any, engine: TensorFlowEngine, pool: Pixels) -> None:
     spare = import_keras().models.clone_model(lively)
     spare.set_weights(lively.get_weights())
-    trained = np.asarray(spare(preprocess(pool[:BATCH], TINY.preprocessing), training=True))
-    assert np.abs(engine.extract(pool[:BATCH]) - trained).max() > 0.1
+    trained = np.asarray(spare(preprocess(pool[:BATCH], TINY.preprocessing), training=True)).mean(axis=(1, 2))
+    assert np.abs(engine.extract(pool[:BATCH])[0] - trained).max() > 0.1
 
 
 def test_the_order_of_channels_is_honoured(lively: Any, pool: Pixels) -> None:
     def extract(channels: str, pixels: Pixels) -> NDArray[np.float32]:
         preprocessing = Preprocessing((100.0, 110.0, 120.0), (50.0, 60.0, 70.0), channels)
-        return TensorFlowEngine(replace(TINY, preprocessing=preprocessing), lively, batch_size=6).extract(pixels)
+        return TensorFlowEngine(replace(TINY, preprocessing=preprocessing), lively, batch_size=6).extract(pixels)[0]
 
     swapped = np.ascontiguousarray(pool[..., ::-1])
     assert extract("bgr", swapped).tobytes() == extract("rgb", pool).tobytes()
@@ -101,29 +101,29 @@ def test_the_order_of_channels_is_honoured(lively: Any, pool: Pixels) -> None:
 def test_features_do_not_depend_on_the_batch(
     engine: TensorFlowEngine, pool: Pixels, alone: NDArray[np.float32], chosen: list[int]
 ) -> None:
-    features = engine.extract(pool[chosen])
+    features = engine.extract(pool[chosen])[0]
     assert features.shape == (len(chosen), TINY.width)
     assert features.tobytes() == alone[chosen].tobytes()
 
 
 def test_two_passes_give_the_same_bytes(lively: Any, engine: TensorFlowEngine, pool: Pixels) -> None:
-    first = engine.extract(pool[:BATCH])
-    assert engine.extract(pool[:BATCH]).tobytes() == first.tobytes()
+    first = engine.extract(pool[:BATCH])[0]
+    assert engine.extract(pool[:BATCH])[0].tobytes() == first.tobytes()
     again = TensorFlowEngine(TINY, lively, batch_size=BATCH)
-    assert again.extract(pool[:BATCH]).tobytes() == first.tobytes(), "another engine of the same shape"
+    assert again.extract(pool[:BATCH])[0].tobytes() == first.tobytes(), "another engine of the same shape"
 
 
 def test_the_layout_in_memory_does_not_count(
     engine: TensorFlowEngine, pool: Pixels, alone: NDArray[np.float32]
 ) -> None:
-    assert engine.extract(np.asfortranarray(pool[:BATCH])).tobytes() == alone[:BATCH].tobytes()
-    assert engine.extract(pool[5:1:-1]).tobytes() == alone[5:1:-1].tobytes()
+    assert engine.extract(np.asfortranarray(pool[:BATCH]))[0].tobytes() == alone[:BATCH].tobytes()
+    assert engine.extract(pool[5:1:-1])[0].tobytes() == alone[5:1:-1].tobytes()
 
 
 def test_pictures_and_earlier_features_stay_as_they_are(engine: TensorFlowEngine, pool: Pixels) -> None:
-    before, first = pool.copy(), engine.extract(pool[:3])
+    before, first = pool.copy(), engine.extract(pool[:3])[0]
     kept = first.copy()
-    engine.extract(pool[3:])
+    engine.extract(pool[3:])[0]
     assert (pool == before).all()
     assert (first == kept).all(), "a later batch does not write over an earlier one's features"
 
@@ -132,12 +132,12 @@ def test_real_features_do_not_depend_on_the_batch(lite0: Any) -> None:
     backbone = BACKBONES["efficientnet-lite0"]
     real = TensorFlowEngine(backbone, lite0, batch_size=BATCH_SIZE)
     pixels = draw_pixels(BATCH_SIZE, backbone.input_size)
-    features = real.extract(pixels)
+    features = real.extract(pixels)[0]
     assert features.shape == (BATCH_SIZE, 1280)
     assert len(np.unique(features.round(3), axis=0)) == BATCH_SIZE, "pictures differ"
-    assert real.extract(pixels[::-1])[::-1].tobytes() == features.tobytes()
+    assert real.extract(pixels[::-1])[0][::-1].tobytes() == features.tobytes()
     for index in (0, 1, BATCH_SIZE // 2, BATCH_SIZE - 1):
-        assert real.extract(pixels[index : index + 1]).tobytes() == features[index : index + 1].tobytes()
+        assert real.extract(pixels[index : index + 1])[0].tobytes() == features[index : index + 1].tobytes()
     expected = np.asarray(lite0(preprocess(pixels, backbone.preprocessing), training=False))
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
@@ -148,11 +148,11 @@ def test_no_backbone_depends_on_the_batch(guard: None, backbone: Backbone) -> No
     network, _ = load_extractor(backbone, LocatedWeights(None, 0))
     tried = TensorFlowEngine(backbone, network, batch_size=BATCH_SIZE)
     pixels = draw_pixels(BATCH_SIZE, backbone.input_size)
-    features = tried.extract(pixels)
+    features = tried.extract(pixels)[0]
     assert features.shape == (BATCH_SIZE, backbone.width)
-    assert tried.extract(pixels[::-1])[::-1].tobytes() == features.tobytes()
+    assert tried.extract(pixels[::-1])[0][::-1].tobytes() == features.tobytes()
     for index in (0, 1, BATCH_SIZE // 2, BATCH_SIZE - 1):
-        assert tried.extract(pixels[index : index + 1]).tobytes() == features[index : index + 1].tobytes()
+        assert tried.extract(pixels[index : index + 1])[0].tobytes() == features[index : index + 1].tobytes()
     expected = np.asarray(network(preprocess(pixels, backbone.preprocessing), training=False))
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
@@ -163,7 +163,7 @@ def test_no_backbone_depends_on_the_batch(guard: None, backbone: Backbone) -> No
 def test_the_network_is_not_changed(lively: Any, pool: Pixels) -> None:
     before = digest_weights(lively)
     flags = [layer.trainable for layer in lively.layers]
-    TensorFlowEngine(TINY, lively, batch_size=2).extract(pool[:2])
+    TensorFlowEngine(TINY, lively, batch_size=2).extract(pool[:2])[0]
     assert digest_weights(lively) == before
     assert [layer.trainable for layer in lively.layers] == flags
 
@@ -171,17 +171,17 @@ def test_the_network_is_not_changed(lively: Any, pool: Pixels) -> None:
 def test_the_engine_keeps_the_weights_that_it_was_made_with(pool: Pixels) -> None:
     network, _ = load_extractor(TINY, LocatedWeights(None, 1))
     frozen = TensorFlowEngine(TINY, network, batch_size=2)
-    before = frozen.extract(pool[2:4])
+    before = frozen.extract(pool[2:4])[0]
     network.set_weights([weight * 2 for weight in network.get_weights()])
-    assert frozen.extract(pool[2:4]).tobytes() == before.tobytes()
+    assert frozen.extract(pool[2:4])[0].tobytes() == before.tobytes()
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_features_that_are_not_finite_are_an_error(pool: Pixels, poison: float) -> None:
     network, _ = load_extractor(TINY, LocatedWeights(None, 1))
     network.get_layer("conv").bias.assign(np.where(np.arange(TINY.width) == 3, poison, 0))
-    with pytest.raises(ModelError, match="tiny gave a feature that is not finite: check its weights"):
-        TensorFlowEngine(TINY, network, batch_size=2).extract(pool[:1])
+    with pytest.raises(ModelError, match=r"tiny gave a feature that is not finite \(last avg\): check its weights"):
+        TensorFlowEngine(TINY, network, batch_size=2).extract(pool[:1])[0]
 
 
 def test_what_only_the_padding_would_give_is_no_error(pool: Pixels) -> None:
@@ -192,7 +192,7 @@ def test_what_only_the_padding_would_give_is_no_error(pool: Pixels) -> None:
         keras.ops.log(keras.ops.max(image, axis=(1, 2, 3), keepdims=True) + image * 0)
     )
     backbone = replace(TINY, preprocessing=PREPROCESSINGS["inside"], width=3)
-    features = TensorFlowEngine(backbone, keras.Model(image, x), batch_size=BATCH).extract(pool[2:3])
+    features = TensorFlowEngine(backbone, keras.Model(image, x), batch_size=BATCH).extract(pool[2:3])[0]
     assert np.isfinite(features).all()
 
 

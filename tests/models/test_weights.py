@@ -29,7 +29,7 @@ from demijohn.models import (
     load_extractor,
     locate_weights,
 )
-from demijohn.models.backbones import WeightsFile
+from demijohn.models.backbone import WeightsFile
 from demijohn.models.backend import import_keras, keras_version
 from demijohn.models.heads import HEADS
 from demijohn.models.weights import digest_weights
@@ -419,11 +419,9 @@ def test_names_do_not_count(guard: None) -> None:
 # Real weights of a network that the registry does not know.
 
 
-def build_mobilenet(*, top: bool) -> Any:
+def build_mobilenet(*, top: bool, input_size: tuple[int, int]) -> Any:
     keras = import_keras()
-    return keras.applications.MobileNet(
-        alpha=0.25, weights=None, include_top=top, pooling="avg", input_shape=(224, 224, 3)
-    )
+    return keras.applications.MobileNet(alpha=0.25, weights=None, include_top=top, input_shape=(*input_size, 3))
 
 
 MOBILENET = Backbone(
@@ -434,14 +432,10 @@ MOBILENET = Backbone(
     width=256,
     preprocessing=Preprocessing((127.5,) * 3, (127.5,) * 3),
     resize="squash-bilinear",
-    weights=None,
-    weights_top=None,
     megabytes=2,
     parameters=0.5,
-    depth=None,
-    top1=None,
-    top5=None,
     source="https://keras.io/api/applications/mobilenet",
+    licence="Apache 2.0",
 )
 
 
@@ -458,7 +452,7 @@ def test_real_weights_of_keras_tell_cats_from_dogs(real_weights: Path, real_data
         for label in ("cats", "dogs"):
             files = sorted((real_data / "cats-dogs" / split / label).iterdir())[:per_class]
             pixels = np.stack([decode_image(file.read_bytes(), (224, 224), MOBILENET.resize) for file in files])
-            rows += [engine.extract(pixels[start : start + 50]) for start in range(0, per_class, 50)]
+            rows += [engine.extract(pixels[start : start + 50])[0] for start in range(0, per_class, 50)]
             labels += [label] * per_class
         return np.concatenate(rows), np.array(labels)
 

@@ -57,7 +57,7 @@ def test_every_picture_gets_the_row_of_its_own_bytes(tiny: str, photos: Path, tm
     for path in paths:
         content = path.read_bytes()
         pixels = decode_image(content, backbone.input_size, backbone.resize)
-        assert rows[hash_bytes(content)] == engine.extract(pixels[None])[0].tobytes()
+        assert rows[hash_bytes(content)] == engine.extract(pixels[None])[0][0].tobytes()
 
 
 def test_the_second_run_reads_nothing_and_loads_nothing(photos: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def features_of() -> Features:
     def extract(contents: list[bytes]) -> NDArray[np.float64]:
         with quiet_decoders():
             pixels = [decode_image(content, backbone.input_size, backbone.resize) for content in contents]
-        parts = [engine.extract(np.stack(pixels[start : start + 8])) for start in range(0, len(pixels), 8)]
+        parts = [engine.extract(np.stack(pixels[start : start + 8]))[0] for start in range(0, len(pixels), 8)]
         rows = np.concatenate(parts).astype(np.float64)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

@@ -52,7 +52,7 @@ def test_cached_features_and_head_equal_the_same_network_end_to_end(store: Path,
         decode_image(paths[predictions.keys[i].tobytes()].read_bytes(), backbone.input_size, backbone.resize)
         for i in chosen
     ]
-    features = np.concatenate([engine.extract(np.stack(pixels[i : i + 4])) for i in range(0, len(pixels), 4)])
+    features = np.concatenate([engine.extract(np.stack(pixels[i : i + 4]))[0] for i in range(0, len(pixels), 4)])
     scores = load_head(trained.folder / trained.record["head_file"])(features)
     assert np.allclose(scores, predictions.scores[chosen], atol=1e-3)
     assert (scores.argmax(axis=1) == predictions.predicted[chosen]).all()

@@ -10,21 +10,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from demijohn.models.backbones import BACKBONES, Backbone, Preprocessing
+from demijohn.models.backbone import Backbone, Preprocessing
+from demijohn.models.backbones import BACKBONES
 
 SIZE, WIDTH = 16, 8
 
 
-def build(*, top: bool) -> Any:
-    """Return a convolution, a batch normalisation and a mean: (b, 16, 16, 3) to (b, 8)."""
+def build(*, top: bool, input_size: tuple[int, int] = (SIZE, SIZE)) -> Any:
+    """Return a convolution and a batch normalisation: (b, 16, 16, 3) to (b, 16, 16, 8)."""
     from demijohn.models.backend import import_keras
 
     keras = import_keras()
-    image = keras.Input((SIZE, SIZE, 3))
+    image = keras.Input((*input_size, 3))
     x = keras.layers.Conv2D(WIDTH, 3, padding="same", name="conv")(image)
     x = keras.layers.BatchNormalization(name="bn")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.ReLU(name="relu")(x))
-    return keras.Model(image, keras.layers.Dense(1000, activation="softmax")(x) if top else x, name="tiny")
+    x = keras.layers.ReLU(name="relu")(x)
+    if top:
+        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+        x = keras.layers.Dense(1000, activation="softmax")(x)
+    return keras.Model(image, x, name="tiny")
 
 
 def load(model: Any, path: Path) -> None:
@@ -40,14 +44,11 @@ TINY = Backbone(
     width=WIDTH,
     preprocessing=Preprocessing((127.5,) * 3, (127.5,) * 3),
     resize="squash-bilinear",
-    weights=None,
-    weights_top=None,
     megabytes=0.1,
     parameters=0.001,
     depth=3,
-    top1=None,
-    top5=None,
     source="the tests",
+    licence="none",
 )
 
 

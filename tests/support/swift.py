@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ if __name__ == "__main__":
 
 import numpy as np
 from demijohn.models.backbones import BACKBONES
+from demijohn.models.taps import Tap
 from numpy.typing import NDArray
 from support.standin import TINY, WIDTH
 
@@ -27,14 +29,16 @@ class SwiftEngine:
     name = "tensorflow"
     device = "CPU"
 
-    def __init__(self, _backbone: Any, _network: Any, *, batch_size: int) -> None:
+    def __init__(self, _backbone: Any, _network: Any, *, batch_size: int, taps: Sequence[Tap] = (Tap(),)) -> None:
         self.batch_size = batch_size
+        self.taps = tuple(taps)
+        self.shapes = ((WIDTH,),) * len(self.taps)
 
-    def extract(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return (b, 8) float32."""
+    def extract(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Return (b, 8) float32, the same for every tap."""
         time.sleep(float(os.environ.get("DEMIJOHN_TEST_DELAY", "0")))
         bands = images.reshape(len(images), WIDTH, -1).astype(np.int64).sum(axis=2)
-        return (bands / 1000.0).astype(np.float32)
+        return ((bands / 1000.0).astype(np.float32),) * len(self.taps)
 
 
 def use_swift_engine(patch: Any = None) -> None:
