@@ -92,7 +92,7 @@ def measure(folder: Path, count: int, width: int) -> None:
 
 def begin(folder: Path) -> FeatureSet:
     """Return a new feature set."""
-    recipe = Recipe("synthetic", "none", (1, 1), "none", "none", "none", "none", "none", "last", "avg", "float32", 0)
+    recipe = Recipe("synthetic", "none", (1, 1), "none", "none", "none", "none", "none", "last", "avg", "float32")
     features = FeatureStore(folder).feature_set(recipe)
     features.begin({"batch_size": 32}, Probe({}))
     return features

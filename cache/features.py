@@ -206,10 +206,9 @@ class FeatureSet:
     def command(self) -> str:
         """Return the command that adds rows to this set."""
         begun = self.begun
-        weights = begun.provenance.get("weights", "imagenet") if begun else "imagenet"
-        chosen = [] if weights == "imagenet" else ["--weights", weights]
+        options = begun.provenance.get("options", []) if begun else []
         store = self.folder.parent.parent
-        return shlex.join(["extract-features", "--backbone", self.recipe.backbone, *chosen, "--store", str(store)])
+        return shlex.join(["extract-features", "--backbone", self.recipe.backbone, *options, "--store", str(store)])
 
 
 def match_keys(wanted: NDArray[np.bytes_], keys: NDArray[np.bytes_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

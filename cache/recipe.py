@@ -7,12 +7,12 @@ only ever miss the cache, never hit it wrongly.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from .errors import DamagedFile, NewerFormat, OlderFormat
 
-FORMAT = 2
+FORMAT = 3
 """See docs/format.md on when and how to raise it."""
 
 
@@ -39,11 +39,13 @@ class Recipe:
     layer: str
     """Where the network is tapped; `last` is the end of its convolutional part."""
     pooling: str
-    """How the map becomes a vector: `avg`, the mean over height and width."""
+    """How the map becomes a vector: `avg`, the mean over height and width, `max`, both or `none`."""
     precision: str
-    """Arithmetic of the forward pass: `float32`."""
-    view: int
+    """Arithmetic of the forward pass: `float32`, or a narrower type and the engine."""
+    view: int = 0
     """0 is the picture itself; others are deterministic augmentations."""
+    augment: str = "none"
+    """By which augmentations a view comes about; of view 0 `none`."""
     generation: int = 0
     """Counts up where another installation gave other numbers for the same recipe (`--new`)."""
 
@@ -53,7 +55,7 @@ class Recipe:
 
         >>> from dataclasses import replace
         >>> a = Recipe("xception", "ab", (299, 299), "pillow", "rgb8", "exif", "squash-bilinear",
-        ...            "(rgb - 127.5) / 127.5", "last", "avg", "float32", 0)
+        ...            "(rgb - 127.5) / 127.5", "last", "avg", "float32")
         >>> a.digest == replace(a).digest, a.digest == replace(a, view=1).digest
         (True, False)
         """
@@ -66,6 +68,25 @@ class Recipe:
     def folder(self) -> str:
         """Name of the feature set's folder: backbone and the first twelve digits of the digest."""
         return f"{self.backbone}-{self.digest[:12]}"
+
+    def of_view(self, view: int, augment: str) -> "Recipe":
+        """Return the recipe of another view of the same family.
+
+        A family is one generation of one recipe, in all its views.
+        """
+        return replace(self, view=view, augment=augment if view else "none")
+
+    @property
+    def label(self) -> str:
+        """Return what tells this recipe from others of the backbone, in words for people; may be empty.
+
+        >>> Recipe("x", "ab", (9, 9), "d", "c", "o", "r", "p", "block4", "max", "float32", 2, "flip").label
+        'block4 max, view 2'
+        """
+        tap = "" if (self.layer, self.pooling) == ("last", "avg") else f"{self.layer} {self.pooling}"
+        precision = "" if self.precision == "float32" else self.precision
+        view = f"view {self.view}" if self.view else ""
+        return ", ".join(filter(None, [tap, precision, view]))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as they stand in recipe.json."""
@@ -107,7 +128,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
 
     >>> from dataclasses import replace
     >>> a = Recipe("xception", "ab", (299, 299), "pillow", "rgb8", "exif", "squash-bilinear",
-    ...            "(rgb - 127.5) / 127.5", "last", "avg", "float32", 0)
+    ...            "(rgb - 127.5) / 127.5", "last", "avg", "float32")
     >>> differences(a, replace(a, resize="crop-bilinear", input_size=(224, 224)))
     ['input_size: 299x299 -> 224x224', 'resize: squash-bilinear -> crop-bilinear']
     """

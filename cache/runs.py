@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DamagedFile, NewerFormat
+from .errors import DamagedFile, NewerFormat, OlderFormat
 from .files import PARTIAL, fsync, partial_name, read_json, remove_leftovers, writing_errors
 from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
 
-FORMAT = 1
+FORMAT = 2
 _MEND = "train the run again with --force"
 
 
@@ -132,8 +132,8 @@ def read_run(folder: Path) -> Run:
 
     Raises
     ------
-    NewerFormat
-        A later demijohn wrote it.
+    NewerFormat, OlderFormat
+        A later or an earlier demijohn wrote it.
     DamagedFile
         It is no run.
     """
@@ -144,6 +144,11 @@ def read_run(folder: Path) -> Run:
         raise NewerFormat(
             f"{folder / 'run.json'} has format {record['format']}, this demijohn reads up to {FORMAT}: "
             "install a newer demijohn"
+        )
+    if record["format"] < FORMAT:
+        raise OlderFormat(
+            f"{folder / 'run.json'} has format {record['format']}, this demijohn reads {FORMAT}: "
+            f"remove the folder {folder} and train the head again"
         )
     return Run(folder.name, folder, record)
 

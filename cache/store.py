@@ -9,6 +9,7 @@ Nothing is created until something is written.
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from .errors import CacheError, DamagedFile, UnknownDataset, UnknownFeatures
@@ -79,7 +80,7 @@ class FeatureStore:
         return sorted(alike, key=lambda features: -features.recipe.generation)
 
     def find_feature_set(self, backbone: str | None = None, digest: str | None = None) -> FeatureSet:
-        """Return the only feature set that fits; of several generations of one recipe, the newest.
+        """Return the only feature set of view 0 that fits; of several generations of one recipe, the newest.
 
         Parameters
         ----------
@@ -93,7 +94,7 @@ class FeatureStore:
         UnknownFeatures
             None fits, or several; the message lists what there is.
         """
-        every = self.feature_sets()
+        every = [features for features in self.feature_sets() if not features.recipe.view]
         fitting = [
             features
             for features in every
@@ -103,7 +104,7 @@ class FeatureStore:
             fitting = _newest(fitting)
         if len(fitting) == 1:
             return fitting[0]
-        listing = ", ".join(f"{each.recipe.backbone} ({each.digest[:12]})" for each in fitting or every)
+        listing = ", ".join(map(_described, fitting or every))
         if fitting:
             several = len({each.recipe.backbone for each in fitting}) > 1
             raise UnknownFeatures(
@@ -120,6 +121,38 @@ class FeatureStore:
         if unreadable:
             raise UnknownFeatures(f"{self.folder} holds no features that can be read: {unreadable[0]}")
         raise UnknownFeatures(f"{self.folder} holds no features yet: run extract-features IMAGES first")
+
+    def views_of(self, features: FeatureSet, augment: str | None = None) -> list[FeatureSet]:
+        """Return the further views of a feature set of view 0, in the order of their numbers.
+
+        Parameters
+        ----------
+        features : FeatureSet
+        augment : str, optional
+            As it stands in the recipes; needed only where there are views by several augmentations.
+
+        Raises
+        ------
+        UnknownFeatures
+            There are views by several augmentations, and none is named.
+        """
+        first = features.recipe
+        found = [
+            each
+            for each in self.feature_sets()
+            if each.recipe.view
+            and each.recipe == first.of_view(each.recipe.view, each.recipe.augment)
+            and augment in (None, each.recipe.augment)
+        ]
+        ways = sorted({each.recipe.augment for each in found})
+        if len(ways) > 1:
+            raise UnknownFeatures(
+                f"{self.folder} holds views of {first.backbone} by several augmentations: {'; '.join(ways)}; "
+                "choose one with --augment"
+            )
+        # Without gaps: a view that is missing, since it was removed, ends the row.
+        numbered = enumerate(sorted(found, key=lambda each: each.recipe.view), start=1)
+        return [each for number, each in takewhile(lambda pair: pair[0] == pair[1].recipe.view, numbered)]
 
     def dataset_names(self) -> list[str]:
         """Return the names of all data sets, sorted."""
@@ -174,6 +207,11 @@ class FeatureStore:
     def runs(self) -> list[Run]:
         """Return all runs, in the order of their ids."""
         return list_runs(self.results / "runs")
+
+
+def _described(features: FeatureSet) -> str:
+    label = features.recipe.label
+    return f"{features.recipe.backbone} ({features.digest[:12]}{', ' * bool(label)}{label})"
 
 
 def _newest(found: Sequence[FeatureSet]) -> list[FeatureSet]:

@@ -14,12 +14,14 @@ from .merging import merge_parts
 from .part import Key
 
 COMMIT_ROWS = 512
+COMMIT_BYTES = 64 << 20
+"""Rows may be whole maps."""
 COMMIT_SECONDS = 2.0
 _KEY_BYTES = 32
 
 
 class FeatureWriter:
-    """Adds rows to a feature set: committed every 512 rows or 2 seconds, and whenever it is left.
+    """Adds rows to a feature set: committed every 512 rows, 64 MiB or 2 seconds, and whenever it is left.
 
     Whether the block ends well, with an error or with an interrupt, rows that were added are
     committed. A block that ends well also merges its parts.
@@ -63,7 +65,8 @@ class FeatureWriter:
         self._width = rows.shape[1]
         self._keys.extend(keys)
         self._rows.append(rows)
-        if len(self._keys) >= COMMIT_ROWS or self._clock() - self._last >= COMMIT_SECONDS:
+        large = len(self._keys) >= COMMIT_ROWS or len(self._keys) * rows[0].nbytes >= COMMIT_BYTES
+        if large or self._clock() - self._last >= COMMIT_SECONDS:
             self.commit()
 
     def commit(self) -> None:

@@ -35,6 +35,7 @@ class TensorFlowEngine:
         self.device = device_name()
         self._backbone = backbone
         self._shape = (batch_size, *network.input_shape[1:])
+        self.input_size: tuple[int, int] = self._shape[1:3]
         self._taps = tuple(taps)
         tensors = [find_tensor(backbone, network, tap.layer) for tap in self._taps]
         self.shapes = tuple(tuple(tensor.shape[1:]) for tensor, _ in tensors)
@@ -96,7 +97,7 @@ class TensorFlowEngine:
             values = tapped((x - mean) / scale, training=False)
             return [pool(values[str(place)], *end) for place, end in enumerate(ends)]
 
-        concrete = tf.function(forward).get_concrete_function(tf.TensorSpec(self._shape, tf.uint8))
+        concrete = tf.function(forward, autograph=False).get_concrete_function(tf.TensorSpec(self._shape, tf.uint8))
         frozen = convert_variables_to_constants_v2(concrete)
 
         def run(images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

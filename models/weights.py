@@ -110,9 +110,9 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     keras = import_keras()
     if located.seed is not None:
         keras.utils.set_random_seed(located.seed)
-        return _build(backbone, top=top)
+        return build_network(backbone, top=top)
     file = located.file or _download(backbone, backbone.weights_top if top else backbone.weights)
-    model = _build(backbone, top=top)
+    model = build_network(backbone, top=top)
     try:
         backbone.load(model, file)
     except ModelError:
@@ -129,7 +129,14 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     return model
 
 
-def _build(backbone: Backbone, *, top: bool) -> Any:
+def build_network(backbone: Backbone, *, top: bool = False) -> Any:
+    """Return the network with random weights, without or with its ImageNet classifier.
+
+    Raises
+    ------
+    UnsuitableSetting
+        The architecture does not allow the input size.
+    """
     try:
         return backbone.build(top=top, input_size=backbone.input_size)
     except ValueError as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         TooManyUnreadable,
         UnreadableImage,
     )
-    from .extraction import Extraction, extract_features
+    from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
     from .job import Job, run
     from .labelling import Labelling
@@ -66,6 +66,7 @@ _HOMES = {
     "compact_cache": "upkeep",
     "explain_features": "outlook",
     "export_cache": "upkeep",
+    "extract_feature_sets": "extraction",
     "extract_features": "extraction",
     "list_features": "upkeep",
     "plan_features": "outlook",
@@ -103,6 +104,7 @@ __all__ = [
     "compact_cache",
     "explain_features",
     "export_cache",
+    "extract_feature_sets",
     "extract_features",
     "list_features",
     "plan_features",

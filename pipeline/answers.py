@@ -1,7 +1,7 @@
 """What the commands answer on stdout when a person asks: tables and a few lines."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +9,7 @@ import click
 from .units import format_size
 
 if TYPE_CHECKING:
+    from ..models.taps import Layer
     from .checking import Guess
     from .extraction import Extraction
     from .reporting import Report
@@ -17,18 +18,30 @@ if TYPE_CHECKING:
 _PATHS_PER_REASON = 5
 
 
-def print_extraction(extraction: "Extraction") -> None:
-    """Print what an extraction found and did."""
-    print_skipped(extraction)
-    speed = ""
-    if extraction.images_per_second is not None:
-        speed = f" at {extraction.images_per_second:,.0f} images/s"
-    click.echo(
-        f"{extraction.images:,} images: {extraction.cached:,} cached, {extraction.extracted:,} extracted{speed}, "
-        f"{extraction.duplicates:,} duplicates, {len(extraction.skipped):,} skipped ({extraction.seconds:.1f} s)"
-    )
-    where = extraction.features or "no file: no picture could be read"
-    click.echo(f"{extraction.rows:,} x {extraction.width:,} features of {extraction.backbone} in {where}")
+def print_extractions(extractions: Sequence["Extraction"]) -> None:
+    """Print what an extraction found and did, per feature set."""
+    print_skipped(extractions[0])
+    for extraction in extractions:
+        speed, views = "", ""
+        if extraction.images_per_second is not None:
+            speed = f" at {extraction.images_per_second:,.0f} images/s"
+        if extraction.views > 1:
+            views = f", {extraction.view_rows_extracted:,} rows of {extraction.views - 1} more views extracted"
+        click.echo(
+            f"{extraction.images:,} images: {extraction.cached:,} cached, {extraction.extracted:,} extracted{views}"
+            f"{speed}, {extraction.duplicates:,} duplicates, {len(extraction.skipped):,} skipped "
+            f"({extraction.seconds:.1f} s)"
+        )
+        tap = f", {extraction.layer} {extraction.pooling}".replace(", last avg", "")
+        where = extraction.features or "no file: no picture could be read"
+        click.echo(f"{extraction.rows:,} x {extraction.width:,} features of {extraction.backbone}{tap} in {where}")
+
+
+def print_layers(listed: Mapping[str, Sequence["Layer"]]) -> None:
+    """Print the layers of some backbones."""
+    for name, layers in listed.items():
+        rows = [[layer.name, layer.kind, " x ".join(map(str, layer.shape))] for layer in layers]
+        print_table([name, "kind", "shape"], rows, numbers=["shape"])
 
 
 def print_skipped(extraction: "Extraction") -> None:
@@ -59,6 +72,7 @@ def print_run(record: dict[str, Any]) -> None:
 def print_comparison(report: "Report") -> None:
     """Print all runs of a report, the best first."""
     # Here, since it loads HDF5, which `--help` has no need of.
+    from .gains import describe_gain
     from .rendering import CAPTION, COLUMNS, NO_BEST, cells_of
 
     rows = [cells_of(run.record) for run in report.runs]
@@ -67,6 +81,8 @@ def print_comparison(report: "Report") -> None:
     click.echo(f"\n{report.dataset.name}: {runs}, {best}")
     print_table(COLUMNS, rows, numbers=["macro F1", "log loss", "seconds", "size"])
     click.echo(CAPTION)
+    for gain in report.gains:
+        click.echo(describe_gain(gain.to_json()))
 
 
 def print_guesses(guesses: Sequence["Guess"]) -> None:

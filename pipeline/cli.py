@@ -26,17 +26,8 @@ def demijohn() -> None:
 
 @demijohn.command("run")
 @click.argument("images", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--backbone",
-    "backbones",
-    multiple=True,
-    default=[options.DEFAULT_BACKBONE],
-    show_default=True,
-    metavar="NAME",
-    help="May be given several times.",
-)
 @click.option("--heads", default="logistic,svm,dense", show_default=True, help="Comma-separated.")
-@options.weights
+@options.featuring
 @options.dataset
 @options.split_seed
 @labelling_options
@@ -66,10 +57,7 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 
 @demijohn.command("extract-features")
 @click.argument("images", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--backbone", default=options.DEFAULT_BACKBONE, show_default=True, metavar="NAME", help="See: demijohn backbones."
-)
-@options.weights
+@options.featuring
 @options.dataset
 @options.split_seed
 @labelling_options
@@ -90,6 +78,15 @@ def extract_features_command(
     ./images or ./data. What is said about labels, groups and splits is kept with the data set, and holds until
     something else is said ('' or 0 takes a pattern, a column or a limit back).
     """
+    if "list" in arguments["layers"]:
+        from .layers import list_taps
+
+        listed = list_taps(arguments["backbones"], input_size=arguments["input_size"])
+        if as_json:
+            print_json({"backbones": {name: [layer.to_json() for layer in layers] for name, layers in listed.items()}})
+        else:
+            answers.print_layers(listed)
+        return
     if plan or explain:
         if new or (plan and explain):
             raise click.UsageError("--plan, --explain and --new exclude one another: give one of them")
@@ -101,23 +98,32 @@ def extract_features_command(
         else:
             click.echo(str(told))
         return
-    from .extraction import extract_features
+    from .extraction import extract_feature_sets
 
-    extraction = extract_features(images, new=new, max_bad=max_bad, **arguments)
-    if as_json:
-        print_json(extraction.to_json())
+    extractions = extract_feature_sets(images, new=new, max_bad=max_bad, **arguments)
+    if as_json and len(extractions) == 1:
+        print_json(extractions[0].to_json())
+    elif as_json:
+        print_json({"feature_sets": [extraction.to_json() for extraction in extractions]})
     else:
-        answers.print_extraction(extraction)
-    extraction.check()
+        answers.print_extractions(extractions)
+    extractions[0].check()
 
 
 @demijohn.command("train-head")
 @click.option(
     "--head", default="logistic", show_default=True, metavar="dense|logistic|svm", help="See: demijohn heads."
 )
-@options.chosen_backbone
+@options.joined_backbones
 @options.chosen_features
 @options.dataset
+@click.option(
+    "--views", type=click.IntRange(1), metavar="COUNT", help="Versions of each training picture. [all that there are]"
+)
+@click.option("--augment", metavar="flip,crop,...", help="Which views, where the store holds several kinds.")
+@click.option(
+    "--tta", is_flag=True, help="Judge every picture by the mean over its views; extract with --views-for all."
+)
 @click.option("--hidden", type=options.widths, metavar="256,128", help="dense: hidden widths, or none. [256]")
 @click.option("--dropout", type=options.share, metavar="SHARE", help="dense: share dropped. [0.5]")
 @click.option("--batch-norm", is_flag=True, default=None, help="dense: BatchNormalization after each hidden layer.")
@@ -142,6 +148,9 @@ def train_head_command(
     backbone: str | None,
     features: str | None,
     dataset: str | None,
+    views: int | None,
+    augment: str | None,
+    tta: bool,
     seed: int,
     force: bool,
     store: str,
@@ -158,6 +167,9 @@ def train_head_command(
         backbone=backbone,
         features=features,
         dataset=dataset,
+        views=views,
+        augment=augment,
+        tta=tta,
         settings={name: value for name, value in settings.items() if value is not None},
         seed=seed,
         force=force,

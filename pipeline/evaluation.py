@@ -70,6 +70,25 @@ def evaluate(
     return metrics
 
 
+def accuracy_difference(
+    labels: NDArray[np.int32], one: NDArray[np.int32], other: NDArray[np.int32], *, seed: int = 0
+) -> tuple[float, tuple[float, float]]:
+    """Return the accuracy of one minus that of the other on the same pictures, and its 95 % bootstrap interval.
+
+    Parameters
+    ----------
+    labels, one, other : ndarrays of shape (n,), int32
+        True classes, and those that two heads predict; n is at least 1.
+    seed : int
+        Of the bootstrap, which draws pictures.
+    """
+    gained = (one == labels).astype(int) - (other == labels)
+    values, counts = np.unique(gained, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(labels), counts / len(labels), size=DRAWS) @ values
+    low, high = np.percentile(drawn / len(labels), [2.5, 97.5])
+    return float(gained.mean()), (float(low), float(high))
+
+
 def confusion_matrix(labels: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
     """Return counts of shape (c, c): row is the true class, column the predicted one."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)

@@ -6,13 +6,12 @@ file or a loose picture more in the folder makes no run outdated.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cache.features import FeatureSet
 from ..cache.part import Key
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset, Row
@@ -48,8 +47,8 @@ class Examples:
         return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -> Examples:
-    """Return the rows of a data set that a head may learn from, by the features of one set.
+def choose_examples(table: Dataset, there: Callable[[], Collection[Key]], store: FeatureStore) -> Examples:
+    """Return the rows of a data set that a head may learn from; `there` gives the keys that have features.
 
     Raises
     ------
@@ -63,7 +62,7 @@ def choose_examples(table: Dataset, features: FeatureSet, store: FeatureStore) -
         )
     unreadable = set(refusals_that_hold(store))
     if unreadable:
-        unreadable -= features.keys()
+        unreadable -= set(there())
     conflicting = conflicting_keys(table.rows)
     rows: dict[Key, Row] = {}
     left_out: Counter[str] = Counter()

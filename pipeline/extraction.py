@@ -1,37 +1,21 @@
-"""Stage one: the frozen backbone runs once over every picture that has no features yet.
+"""Stage one: frozen backbones run once over every picture that has no features yet.
 
 One picture's way: its bytes are read once, hashed and decoded from the same buffer; pixels go
-through the engine in batches of one static shape; key and vector go together into the store.
+through every engine that wants them, in batches of one static shape; key and vector go together
+into the store.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
-
-from ..cache.part import Key
-from ..cache.plan import plan_extraction
-from ..cache.refusals import Refusal
 from ..cache.table import Skipped
-from ..cache.writer import FeatureWriter
-from . import images as decoding
-from .dataset import build_dataset
 from .errors import TooManyUnreadable
-from .feed import Decoded, Picture, decoding_ahead
-from .images import DEFAULT_POLICY, ReadingPolicy
-from .interruption import stopping_gently
-from .labelling import Labelling
 from .outlook import explain
-from .probing import Opened, open_features
 from .progress import SILENT, Progress
-from .survey import Survey, first_paths, survey_images
-
-BATCHES_AHEAD = 4
-"""How many are decoded ahead of the network; bounds the memory."""
+from .survey import Family, Request, Survey, options_of, survey_images
+from .work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +28,34 @@ class Extraction:
     backbone: str
     digest: str
     """Of the recipe."""
+    layer: str
+    pooling: str
+    precision: str
+    views: int
+    """Versions of each picture, itself included."""
     images: int
     """Picture files considered."""
     cached: int
     """Distinct pictures that had features before."""
     extracted: int
-    """Rows that were added."""
+    """Pictures whose features were added."""
     duplicates: int
     """Files whose bytes another file has too."""
     skipped: tuple[Skipped, ...]
     rows: int
     """Distinct pictures of this data set that have features now."""
+    view_rows: int
+    """Rows of all further views of pictures of this data set."""
+    view_rows_extracted: int
+    """Of them, those that were added."""
     width: int
-    """Features per picture."""
+    """Features per row."""
     features: Path | None
     """The file features.h5; None where no picture has features."""
     seconds: float
     """Wall time of everything."""
     images_per_second: float | None
-    """Of the network's part; None where nothing was extracted."""
+    """Of the networks' part, for all feature sets of the command at once; None where nothing was extracted."""
     device: str | None
     """What the network ran on; None where it did not run."""
     notes: tuple[str, ...]
@@ -75,12 +68,18 @@ class Extraction:
             "seed": self.seed,
             "backbone": self.backbone,
             "digest": self.digest,
+            "layer": self.layer,
+            "pooling": self.pooling,
+            "precision": self.precision,
+            "views": self.views,
             "images": self.images,
             "cached": self.cached,
             "extracted": self.extracted,
             "duplicates": self.duplicates,
             "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
             "rows": self.rows,
+            "view_rows": self.view_rows,
+            "view_rows_extracted": self.view_rows_extracted,
             "width": self.width,
             "features": None if self.features is None else str(self.features),
             "seconds": round(self.seconds, 3),
@@ -114,28 +113,56 @@ def extract_features(
     images: str | Path | None = None,
     *,
     backbone: str = "efficientnet-lite0",
-    weights: str = "imagenet",
-    store: str | Path = "bottlenecks",
-    dataset: str | None = None,
-    seed: int | None = None,
-    labelling: Labelling | None = None,
+    layer: str = "last",
     max_bad: float = 1.0,
-    reading: ReadingPolicy = DEFAULT_POLICY,
-    resize: str | None = None,
-    retry: bool = False,
     new: bool = False,
-    progress: Progress = SILENT,
+    **request: Unpack[Request],
 ) -> Extraction:
-    """Extract the features that are missing, and return what was found and done.
+    """Extract the features that are missing of one backbone, and return what was found and done.
+
+    See `extract_feature_sets` for the other arguments and the errors.
+    """
+    request["backbones"], request["layers"] = (backbone,), (layer,)
+    return extract_feature_sets(images, max_bad=max_bad, new=new, **request)[0]
+
+
+def extract_feature_sets(
+    images: str | Path | None = None, *, max_bad: float = 1.0, new: bool = False, **request: Unpack[Request]
+) -> tuple[Extraction, ...]:
+    """Extract the features that are missing, and return what was found and done, per backbone and layer.
+
+    Each picture is read once, and decoded once for all backbones that share input size and resize; each
+    backbone is run once for all layers.
 
     Parameters
     ----------
     images : path, optional
         Folder of pictures, or a CSV table; without it the data set that the store knows, `./images` or `./data`.
-    backbone : str
-        A name of `BACKBONES`.
+    max_bad : float
+        Greatest fraction of skipped pictures that `Extraction.check` accepts.
+    new : bool
+        Where this installation gives other numbers than the stored features, begin a feature set
+        of its own beside them, instead of `OtherNumbers`.
+    backbones : sequence of str
+        Names of `BACKBONES`; by default efficientnet-lite0.
     weights : str
         `imagenet`, `random`, `random:SEED` or the path of a file.
+    layers : sequence of str
+        `last`, the default, or names of layers.
+    pooling : str
+        `avg`, the default, `max`, `avg+max` or `none`.
+    precision : str
+        What the networks compute in: `float32`, the default, `bfloat16` or `float16`.
+    input_size : (int, int), optional
+        Height and width, instead of the backbone's own.
+    preprocessing : str, optional
+        Of one's own model; every other backbone brings its own.
+    views : int
+        Versions of each picture: 1, the default, is itself; further ones are augmented.
+    augment : str
+        `standard`, the default, or some of flip, crop, colour and rotation, with commas.
+    views_for : str
+        Splits whose pictures get further views: `train`, the default, or `all`.
     store : path
         Folder that keeps everything.
     dataset : str, optional
@@ -144,17 +171,13 @@ def extract_features(
         Of the hashed splits; by default the one that the data set has, or 0.
     labelling : Labelling, optional
         How labels, groups and splits are found; what it leaves open is as the data set has it.
-    max_bad : float
-        Greatest fraction of skipped pictures that `Extraction.check` accepts.
     reading : ReadingPolicy
         What is read and what is refused.
     resize : str, optional
         `squash`, `crop` or `pad`; by default what the backbone's record says.
     retry : bool
         Try again what was refused before.
-    new : bool
-        Where this installation gives other numbers than the stored features, begin a feature set
-        of its own beside them, instead of `OtherNumbers`.
+    progress : Progress
 
     Raises
     ------
@@ -164,151 +187,68 @@ def extract_features(
         On SIGINT or SIGTERM, after what was extracted has been stored.
     """
     started = time.monotonic()
-    survey = survey_images(
-        images,
-        backbone=backbone,
-        weights=weights,
-        store=store,
-        dataset=dataset,
-        seed=seed,
-        labelling=labelling,
-        reading=reading,
-        resize=resize,
-        retry=retry,
-        progress=progress,
-    )
-    kept, frozen, features, refusals = survey.store, survey.frozen, survey.features, survey.refusals
-    table, plan = survey.table, survey.plan
-    kept.index.remember(survey.hashed)
-    frozen.remember()
-    kept.save_dataset(table)
+    survey = survey_images(images, **request)
+    progress = request.get("progress", SILENT)
+    survey.store.index.remember(survey.hashed)
+    for family in survey.families:
+        family.frozen.remember()
+    survey.store.save_dataset(survey.table)
     for change in survey.changes:
         progress.warn(change)
     progress.say(str(survey))
-    opened = None
+    work = Work(survey, options_of(request), progress)
     if new:
-        opened = open_features(kept, survey.recipe, frozen, progress, new=True)
-        if opened.features.digest != features.digest:
-            features = opened.features
-            progress.say(f"with the features of this installation, {features.recipe.folder}")
-            plan = plan_extraction([row.key for row in table.rows], features.keys(), refusals)
-    elif plan.missing and not plan.present:
-        _say_why(survey, progress)
-    first, keys = plan, survey.keys
-
-    outcome = _Outcome(reading)
-    while plan.missing:
-        opened = opened or open_features(kept, survey.recipe, frozen, progress)
-        try:
-            _extract(opened, first_paths(table, plan.missing), progress, outcome, cached=len(first.present))
-        finally:
-            kept.add_refusals(outcome.take_refused(refusals))
-        # What was really read counts: a file may have changed or gone since it was hashed. Each turn
-        # of this loop stores rows, learns of refusals or loses files, so it ends.
-        keys = {path: key for path, key in (keys | outcome.changed).items() if path not in outcome.lost}
-        skipped = [*survey.lost, *(Skipped(path, reason) for path, reason in outcome.lost.items())]
-        table = build_dataset(
-            table.name, survey.listing, keys, seed=table.origin.seed, unreadable=refusals, skipped=skipped
-        )
-        kept.save_dataset(table)
-        plan = plan_extraction([row.key for row in table.rows], features.keys(), refusals)
-    features.refresh()
-    features.note_use()
-    unreadable_keys = set(plan.refused)
-    refused = [Skipped(row.path, refusals[row.key]) for row in table.rows if row.key in unreadable_keys]
+        work.choose_generations()
+    before = work.families
+    for family in before:
+        if not new and family.first.plan.missing and not family.first.plan.present:
+            _say_why(survey, family, progress)
+    work.run()
+    table = work.table
     for note in table.notes:
         progress.warn(note)
-    return Extraction(
-        dataset=table.name,
-        seed=table.origin.seed,
-        backbone=frozen.backbone.name,
-        digest=features.digest,
-        images=len(table.rows) + len(table.skipped),
-        cached=len(first.present),
-        extracted=len(outcome.done),
-        duplicates=survey.duplicates,
-        skipped=(*table.skipped, *refused),
-        rows=len(plan.present),
-        width=frozen.backbone.width,
-        features=features.path if features.has_parts() else None,
-        seconds=time.monotonic() - started,
-        images_per_second=outcome.rate,
-        device=outcome.device,
-        notes=(*survey.changes, *table.notes),
-        max_bad=max_bad,
+    return tuple(
+        _summary(survey, work, first, family, started=started, max_bad=max_bad)
+        for first, family in zip(before, work.families, strict=True)
     )
 
 
-def _say_why(survey: Survey, progress: Progress) -> None:
+def _say_why(survey: Survey, family: Family, progress: Progress) -> None:
     """Say why nothing is cached, where other features of the backbone are."""
-    for other in explain(survey):
+    for other in explain(survey, family):
         if other.cached:
             progress.say(f"nothing cached, since {other}")
 
 
-@dataclass(slots=True)
-class _Outcome:
-    """What became of the pictures that had no features."""
-
-    reading: ReadingPolicy
-    done: set[Key] = field(default_factory=set)
-    refused: list[Refusal] = field(default_factory=list)
-    """Not stored yet."""
-    lost: dict[str, str] = field(default_factory=dict)
-    """Path and reason of files that could be read when they were hashed, and not any more."""
-    changed: dict[str, Key] = field(default_factory=dict)
-    """Path to the key of the bytes that were really read, where they had changed."""
-    rate: float | None = None
-    """Pictures per second, decoding and storing included."""
-    device: str | None = None
-
-    def note(self, picture: Decoded) -> None:
-        """Take note of one picture that was read, or could not be."""
-        if picture.key is None:
-            self.lost[picture.name] = picture.reason
-            return
-        if picture.key != picture.expected:
-            self.changed[picture.name] = picture.key
-        if picture.pixels is None:
-            self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoding.decoder_version()))
-        else:
-            self.done.add(picture.key)
-
-    def take_refused(self, known: dict[Key, str]) -> list[Refusal]:
-        """Return the refusals that are not stored yet, and add them to those that are known."""
-        new, self.refused = self.refused, []
-        known.update({refusal.key: refusal.reason for refusal in new})
-        return new
-
-
-def _extract(
-    opened: Opened,
-    pictures: Sequence[Picture],
-    progress: Progress,
-    outcome: _Outcome,
-    *,
-    cached: int,
-) -> None:
-    """Run the network over some pictures and store their features; `outcome` tells how far it came."""
-    engine, recipe = opened.engine, opened.features.recipe
-    outcome.device = engine.device
-    progress.say(f"running on {engine.device}, float32, {recipe.resize}, batches of {engine.batch_size}")
-    started, before = time.monotonic(), len(outcome.done)
-    ahead = BATCHES_AHEAD * engine.batch_size
-    with (
-        stopping_gently() as stop,
-        FeatureWriter(opened.features) as writer,
-        progress.count(len(pictures), cached=cached) as count,
-        decoding_ahead(pictures, recipe.input_size, recipe.resize, outcome.reading, ahead=ahead) as decoded,
-    ):
-        while batch := list(islice(decoded, engine.batch_size)):
-            if stop.is_set():
-                raise KeyboardInterrupt
-            good = [(each.key, each.pixels) for each in batch if each.key and each.pixels is not None]
-            if good:
-                keys, pixels = zip(*good, strict=True)
-                writer.add(keys, engine.extract(np.stack(pixels))[0])
-            for each in batch:
-                outcome.note(each)
-            count(extracted=len(good), skipped=len(batch) - len(good))
-    outcome.rate = (len(outcome.done) - before) / (time.monotonic() - started)
+def _summary(
+    survey: Survey, work: Work, before: Family, family: Family, *, started: float, max_bad: float
+) -> Extraction:
+    first, features, table = family.first, family.first.features, work.table
+    refused = set(first.plan.refused)
+    unreadable = [Skipped(row.path, work.refusals[row.key]) for row in table.rows if row.key in refused]
+    name = family.frozen.backbone.name
+    return Extraction(
+        dataset=table.name,
+        seed=table.origin.seed,
+        backbone=name,
+        digest=features.digest,
+        layer=family.tap.layer,
+        pooling=family.tap.pooling,
+        precision=first.recipe.precision,
+        views=len(family.views),
+        images=len(table.rows) + len(table.skipped),
+        cached=len(before.first.plan.present),
+        extracted=work.added[features.digest],
+        duplicates=survey.duplicates,
+        skipped=(*table.skipped, *unreadable),
+        rows=len(first.plan.present),
+        view_rows=sum(len(each.plan.present) for each in family.views[1:]),
+        view_rows_extracted=sum(work.added[each.features.digest] for each in family.views[1:]),
+        width=features.width or family.frozen.backbone.width,
+        features=features.path if features.has_parts() else None,
+        seconds=time.monotonic() - started,
+        images_per_second=work.rate if name in work.devices else None,
+        device=work.devices.get(name),
+        notes=(*survey.changes, *table.notes),
+        max_bad=max_bad,
+    )

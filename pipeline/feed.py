@@ -1,17 +1,19 @@
-"""Pictures decoded ahead of the network, in order, by threads; memory is bounded by how far ahead.
+"""Pictures decoded ahead of the networks, in order, by threads; memory is bounded by how far ahead.
 
-Decoding releases Python's lock for most of its time, so threads are enough to keep a network busy.
+A file is read and hashed once; it is decoded once for all frames of one size and resize. Decoding
+releases Python's lock for most of its time, so threads are enough to keep a network busy.
 """
 
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from joblib import cpu_count
@@ -19,8 +21,19 @@ from numpy.typing import NDArray
 
 from ..cache.index import hash_bytes
 from ..cache.part import Key
+from .augmentation import ORIGINAL, View
 from .errors import UnreadableImage
-from .images import DEFAULT_POLICY, ReadingPolicy, decode_image, quiet_decoders
+from .images import DEFAULT_POLICY, ReadingPolicy, decode_views, quiet_decoders
+
+
+class Frame(NamedTuple):
+    """How pixels come to a network: what one decoded picture can be in several."""
+
+    size: tuple[int, int]
+    """Height and width, pixels."""
+    resize: str
+    """Mode and filter."""
+    view: View = ORIGINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,8 @@ class Picture:
     """Path relative to the data set's root."""
     expected: Key
     """What its bytes hashed to when the extraction was planned."""
+    frames: tuple[Frame, ...]
+    """That are wanted of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +57,8 @@ class Decoded:
     expected: Key
     key: Key | None
     """Of the very buffer that was decoded; None where the file could not be read."""
-    pixels: NDArray[np.uint8] | None
-    """(h, w, 3) RGB; None where it could not be decoded."""
+    pixels: Mapping[Frame, NDArray[np.uint8]] | None
+    """(h, w, 3) RGB of each frame; None where it could not be decoded."""
     reason: str
     """Why not."""
 
@@ -51,8 +66,6 @@ class Decoded:
 @contextmanager
 def decoding_ahead(
     pictures: Sequence[Picture],
-    size: tuple[int, int],
-    resize: str,
     policy: ReadingPolicy = DEFAULT_POLICY,
     *,
     ahead: int,
@@ -64,11 +77,11 @@ def decoding_ahead(
             rest = iter(pictures)
             waiting: deque[Future[Decoded]] = deque()
             for picture in islice(rest, ahead):
-                waiting.append(threads.submit(_decode, picture, size, resize, policy))
+                waiting.append(threads.submit(_decode, picture, policy))
             while waiting:
                 done = waiting.popleft().result()
                 for picture in islice(rest, 1):
-                    waiting.append(threads.submit(_decode, picture, size, resize, policy))
+                    waiting.append(threads.submit(_decode, picture, policy))
                 yield done
 
         try:
@@ -100,7 +113,7 @@ def read_file(path: Path, policy: ReadingPolicy = DEFAULT_POLICY) -> bytes:
         return file.read()
 
 
-def _decode(picture: Picture, size: tuple[int, int], resize: str, policy: ReadingPolicy) -> Decoded:
+def _decode(picture: Picture, policy: ReadingPolicy) -> Decoded:
     try:
         content = read_file(picture.path, policy)
     except OSError as error:
@@ -108,7 +121,13 @@ def _decode(picture: Picture, size: tuple[int, int], resize: str, policy: Readin
     except UnreadableImage as error:
         return Decoded(picture.name, picture.expected, None, None, str(error))
     key = hash_bytes(content)
+    pixels: dict[Frame, NDArray[np.uint8]] = {}
     try:
-        return Decoded(picture.name, picture.expected, key, decode_image(content, size, resize, policy), "")
+        for (size, resize), alike in groupby(sorted(picture.frames), key=lambda frame: frame[:2]):
+            frames = list(alike)
+            views = [frame.view for frame in frames]
+            arrays = decode_views(content, size, resize, policy, key=key, views=views)
+            pixels.update(zip(frames, arrays, strict=True))
     except UnreadableImage as error:
         return Decoded(picture.name, picture.expected, key, None, str(error))
+    return Decoded(picture.name, picture.expected, key, pixels, "")

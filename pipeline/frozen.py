@@ -18,9 +18,18 @@ from .progress import Progress
 class FrozenBackbone:
     """A backbone and its weights."""
 
-    def __init__(self, backbone: Backbone, request: str, index: FileIndex, progress: Progress) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        request: str,
+        index: FileIndex,
+        progress: Progress,
+        *,
+        precision: str = "float32",
+    ) -> None:
         self.backbone = backbone
         self.request = request
+        self.precision = precision
         self._located = locate_weights(backbone, request)
         self._index = index
         self._progress = progress
@@ -42,7 +51,7 @@ class FrozenBackbone:
         if self._loaded is None:
             if self._located.file is None and self._located.seed is None:
                 self._progress.say(f"downloading the weights of {self.backbone.name}")
-            self._loaded = load_extractor(self.backbone, self._located)
+            self._loaded = load_extractor(self.backbone, self._located, precision=self.precision)
             if getattr(self, "digest", self._loaded[1]) != self._loaded[1]:
                 raise ModelError(
                     f"the weights of {self.backbone.name} have digest {self._loaded[1][:12]}, expected "

@@ -9,7 +9,7 @@ pixels than are allowed, before it is decoded.
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from ..cache.part import Key
+from .augmentation import ORIGINAL, View, make_view
 from .colour import to_rgb
 from .errors import InvalidRequest, UnreadableImage
 from .kinds import check_jpeg, heif_version, kinds_for, name_unknown
-from .resizing import resize_image, scale_size
+from .resizing import scale_size
 
 DECODER = "pillow"
 COLOUR = "srgb8 by icc profile, gray scaled by range, alpha on white, cmyk as adobe"
@@ -119,7 +121,20 @@ def decoder_version() -> str:
 def decode_image(
     content: bytes, size: tuple[int, int], resize: str, policy: ReadingPolicy = DEFAULT_POLICY
 ) -> NDArray[np.uint8]:
-    """Return the pixels of a picture at the size that a backbone sees.
+    """Return the pixels of a picture at the size that a backbone sees; see `decode_views`."""
+    return decode_views(content, size, resize, policy)[0]
+
+
+def decode_views(
+    content: bytes,
+    size: tuple[int, int],
+    resize: str,
+    policy: ReadingPolicy = DEFAULT_POLICY,
+    *,
+    key: Key = b"",
+    views: Sequence[View] = (ORIGINAL,),
+) -> list[NDArray[np.uint8]]:
+    """Return the pixels of some views of a picture, decoded once, at the size that a backbone sees.
 
     Parameters
     ----------
@@ -130,10 +145,13 @@ def decode_image(
     resize : str
         Mode and filter, for example `squash-bicubic`; see `resizing`.
     policy : ReadingPolicy
+    key : Key
+        Of the content; views other than the picture itself hang on it.
+    views : sequence of View, length v
 
     Returns
     -------
-    ndarray of shape (h, w, 3), uint8
+    list of v ndarrays of shape (h, w, 3), uint8
         RGB.
 
     Raises
@@ -144,7 +162,7 @@ def decode_image(
     height, width = size
     try:
         rgb = _read_upright(content, (width, height), resize, policy)
-        return np.asarray(resize_image(rgb, (width, height), resize))
+        return [np.asarray(make_view(rgb, (width, height), resize, key, view)) for view in views]
     except (UnreadableImage, MemoryError):
         raise
     except Exception as error:

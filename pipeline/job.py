@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from ..models.backbones import find_backbone
 from ..models.heads import find_head
-from .extraction import Extraction, extract_features
-from .images import DEFAULT_POLICY, ReadingPolicy
-from .labelling import Labelling
-from .progress import SILENT, Progress
+from .extraction import Extraction, extract_feature_sets
+from .progress import SILENT
 from .reporting import Report, report_heads
+from .survey import Request
 from .training import train_head
 
 USUAL_HEADS = ("logistic", "svm", "dense")
@@ -36,60 +34,37 @@ class Job:
 def run(
     images: str | Path | None = None,
     *,
-    backbones: Sequence[str] = ("efficientnet-lite0",),
     heads: Sequence[str] = USUAL_HEADS,
-    weights: str = "imagenet",
-    store: str | Path = "bottlenecks",
     results: str | Path | None = None,
-    dataset: str | None = None,
-    seed: int | None = None,
-    labelling: Labelling | None = None,
     max_bad: float = 1.0,
-    reading: ReadingPolicy = DEFAULT_POLICY,
-    resize: str | None = None,
-    retry: bool = False,
-    progress: Progress = SILENT,
+    **request: Unpack[Request],
 ) -> Job:
     """Extract features, train heads on them and report; what was done before is not done again.
 
-    See `extract_features`, `train_head` and `report_heads` for arguments and errors.
+    Where there are several views, each head is trained without them as well, so that the report says
+    what they gained. See `extract_feature_sets`, `train_head` and `report_heads` for arguments and errors.
     """
     # Names are checked before hours are spent.
-    for name in backbones:
-        find_backbone(name)
     for name in heads:
         find_head(name)
-    extractions = []
-    for name in backbones:
-        extraction = extract_features(
-            images,
-            backbone=name,
-            weights=weights,
-            store=store,
-            dataset=dataset,
-            seed=seed,
-            labelling=labelling,
-            max_bad=max_bad,
-            reading=reading,
-            resize=resize,
-            retry=retry,
-            progress=progress,
-        )
-        extractions.append(extraction)
-        if extraction.too_many_skipped:
-            return Job(tuple(extractions), None)
+    extractions = extract_feature_sets(images, max_bad=max_bad, **request)
+    if extractions[0].too_many_skipped:
+        return Job(extractions, None)
+    store, progress = request.get("store", "bottlenecks"), request.get("progress", SILENT)
     for extraction in extractions:
         for head in heads:
-            train_head(
-                head,
-                store=store,
-                results=results,
-                dataset=extraction.dataset,
-                features=extraction.digest,
-                seed=extraction.seed,
-                progress=progress,
-            )
+            for views in dict.fromkeys((1, extraction.views)):
+                train_head(
+                    head,
+                    store=store,
+                    results=results,
+                    dataset=extraction.dataset,
+                    features=extraction.digest,
+                    views=views,
+                    augment=request.get("augment", "standard") if views > 1 else None,
+                    seed=extraction.seed,
+                    progress=progress,
+                )
     return Job(
-        tuple(extractions),
-        report_heads(store=store, results=results, dataset=extractions[0].dataset, progress=progress),
+        extractions, report_heads(store=store, results=results, dataset=extractions[0].dataset, progress=progress)
     )

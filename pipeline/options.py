@@ -12,6 +12,7 @@ from .progress import Progress, Silent
 DEFAULT_BACKBONE = "efficientnet-lite0"
 SEEDS = click.IntRange(0, 2**32 - 1)
 _WIDEST = 65_536
+_LARGEST = 4096
 
 
 def percentage(text: str) -> float:
@@ -115,8 +116,6 @@ def reading(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
-split_seed = click.option("--seed", type=SEEDS, help="Of every random choice. [the one that the data set has, or 0]")
 weights = click.option(
     "--weights",
     default="imagenet",
@@ -124,6 +123,84 @@ weights = click.option(
     metavar="imagenet|random|FILE",
     help="ImageNet weights, random ones for trials (random:SEED), or a file.",
 )
+
+
+def size(text: str) -> tuple[int, int]:
+    """Return height and width from text such as 260 or 240x320."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) <= _LARGEST for side in sides):
+        raise click.BadParameter(f"expected pixels such as 260, or height and width such as 240x320, found {text}")
+    return int(sides[0]), int(sides[-1])
+
+
+def featuring(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every command takes that makes features: backbones, weights, and how pictures become vectors."""
+
+    @click.option(
+        "--backbone",
+        "backbones",
+        multiple=True,
+        default=[DEFAULT_BACKBONE],
+        show_default=True,
+        metavar="NAME",
+        help="See: demijohn backbones. May be given several times.",
+    )
+    @weights
+    @click.option(
+        "--layer",
+        "layers",
+        multiple=True,
+        default=["last"],
+        show_default=True,
+        metavar="NAME|list",
+        help="Where the network is tapped. May be given several times; one pass serves all.",
+    )
+    @click.option(
+        "--pooling",
+        type=click.Choice(["avg", "max", "avg+max", "none"]),
+        default="avg",
+        show_default=True,
+        help="How a map becomes a vector; none keeps the whole map.",
+    )
+    @click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        default="float32",
+        show_default=True,
+        help="What the network computes in.",
+    )
+    @click.option("--input-size", type=size, metavar="SIDE|HxW", help="Pixels seen. [the backbone's own]")
+    @click.option(
+        "--views",
+        type=click.IntRange(1, 1000),
+        default=1,
+        show_default=True,
+        metavar="COUNT",
+        help="Versions of each training picture: itself, and augmented ones.",
+    )
+    @click.option(
+        "--augment",
+        default="standard",
+        show_default=True,
+        metavar="flip,crop,...",
+        help="How further views differ: some of flip, crop, colour, rotation; standard is all.",
+    )
+    @click.option(
+        "--views-for",
+        type=click.Choice(["train", "all"]),
+        default="train",
+        show_default=True,
+        help="Which pictures get further views; train-head --tta needs all.",
+    )
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        command(**arguments)
+
+    return wrapped
+
+
+dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
+split_seed = click.option("--seed", type=SEEDS, help="Of every random choice. [the one that the data set has, or 0]")
 max_bad = click.option(
     "--max-bad",
     type=percentage,
@@ -138,6 +215,9 @@ results = click.option(
     "--results", metavar="DIR", help="Folder for runs and the report, where the store is read-only. [the store]"
 )
 chosen_backbone = click.option("--backbone", metavar="NAME", help="Whose features, where the store holds several.")
+joined_backbones = click.option(
+    "--backbone", metavar="NAME|A+B", help="Whose features, where the store holds several; a+b joins them side by side."
+)
 chosen_features = click.option(
     "--features", metavar="DIGEST", help="Which feature set, by the first digits of its digest."
 )

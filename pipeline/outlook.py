@@ -4,18 +4,21 @@
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cache.part import keys_to_array
 from ..cache.recipe import differences
 from ..models.engines import BATCH_SIZE, TensorFlowEngine
 from .feed import decoding_ahead
 from .progress import SILENT
-from .survey import Request, Survey, first_paths, survey_images
+from .survey import Family, Request, Survey, Wanted, pictures_of, survey_images
 from .units import format_duration, format_size
 
 _BATCHES = 3
@@ -41,6 +44,7 @@ class Outlook:
         rate = self.images_per_second
         return {
             **_counts(self.survey),
+            **_one_or_several([_counts_of(family) for family in self.survey.families]),
             "bytes": self.bytes,
             "images_per_second": None if rate is None else round(rate, 1),
             "seconds": round(self.seconds, 3),
@@ -50,10 +54,11 @@ class Outlook:
         """Return the plan in two lines."""
         if self.images_per_second is None:
             return f"{self.survey}\nnothing to extract"
+        folders = [str(family.first.features.folder) for family in self.survey.families]
         speed = f"{self.images_per_second:,.0f} images/s"
         return (
             f"{self.survey}\nwould take about {format_duration(self.seconds)} at {speed} "
-            f"and {format_size(self.bytes)} on disk, in {self.survey.features.folder}"
+            f"and {format_size(self.bytes)} on disk, in {', '.join(folders)}"
         )
 
 
@@ -89,90 +94,127 @@ class Explanation:
     """Why pictures are not cached."""
 
     survey: Survey
-    others: tuple[Other, ...]
+    families: tuple[tuple[Family, tuple[Other, ...]], ...]
+    """Each with the other feature sets of its backbone."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of `extract-features --explain --json`."""
-        return {**_counts(self.survey), "others": [other.to_json() for other in self.others]}
+        told = [
+            {**_counts_of(family), "others": [each.to_json() for each in others]} for family, others in self.families
+        ]
+        return {**_counts(self.survey), **_one_or_several(told)}
 
     def __str__(self) -> str:
         """Return the explanation, a line per fact."""
-        survey = self.survey
-        lines = [str(survey), f"wanted: {survey.features.recipe.folder}"]
-        if not survey.plan.missing:
-            lines.append("nothing to explain: every picture that can be read is cached")
-        elif survey.plan.present:
-            lines.append(
-                f"{len(survey.plan.missing):,} pictures are new to this recipe: added or changed since the last run"
-            )
-        lines += map(str, self.others)
-        if not self.others:
-            lines.append(f"the store has no other features of {survey.frozen.backbone.name}")
+        lines = [str(self.survey)]
+        for family, others in self.families:
+            plan = family.first.plan
+            lines.append(f"wanted: {family.first.recipe.folder}")
+            if not family.missing:
+                lines.append("nothing to explain: every picture that can be read is cached")
+            elif plan.present and plan.missing:
+                lines.append(
+                    f"{len(plan.missing):,} pictures are new to this recipe: added or changed since the last run"
+                )
+            lines += map(str, others)
+            if not others:
+                lines.append(f"the store has no other features of {family.frozen.backbone.name}")
         return "\n".join(lines)
 
 
 def plan_features(images: str | Path | None = None, **request: Unpack[Request]) -> Outlook:
-    """Return what `extract_features` would do, its size and its time by a short probe; nothing is written.
+    """Return what `extract_feature_sets` would do, its size and its time by a short probe; nothing is written.
 
-    See `extract_features` for the arguments and errors.
+    See `extract_feature_sets` for the arguments and errors.
     """
     started = time.monotonic()
     survey = survey_images(images, **request)
-    missing = survey.plan.missing
-    size = len(missing) * (4 * survey.frozen.backbone.width + _ROW_EXTRA)
-    if not missing:
-        return Outlook(survey, 0, None, time.monotonic() - started)
-    request.get("progress", SILENT).say(f"measuring the speed of {survey.frozen.backbone.name}")
-    engine = TensorFlowEngine(survey.frozen.backbone, survey.frozen.load()[0], batch_size=BATCH_SIZE)
-    rate = _measure(survey, engine)
-    return Outlook(survey, size, rate, time.monotonic() - started + len(missing) / rate)
+    seconds, size = 0.0, 0
+    for frozen in {id(family.frozen): family.frozen for family in survey.families}.values():
+        families = [family for family in survey.families if family.frozen is frozen]
+        passes = max(sum(len(view.plan.missing) for view in family.views) for family in families)
+        if not passes:
+            continue
+        request.get("progress", SILENT).say(f"measuring the speed of {frozen.backbone.name}")
+        engine = TensorFlowEngine(
+            frozen.backbone, frozen.load()[0], batch_size=BATCH_SIZE, taps=[family.tap for family in families]
+        )
+        seconds += passes * _measure(survey, engine, [view for family in families for view in family.views])
+        for family, values in zip(families, engine.extract(_blank(engine)), strict=True):
+            size += family.missing * (values[0].nbytes + _ROW_EXTRA)
+    pictures = len({key for family in survey.families for view in family.views for key in view.plan.missing})
+    rate = pictures / seconds if pictures else None
+    return Outlook(survey, size, rate, time.monotonic() - started + seconds)
 
 
 def explain_features(images: str | Path | None = None, **request: Unpack[Request]) -> Explanation:
-    """Return in which fields other feature sets of the backbone differ; nothing is written.
+    """Return in which fields other feature sets of the backbones differ; nothing is written.
 
-    See `extract_features` for the arguments and errors.
+    See `extract_feature_sets` for the arguments and errors.
     """
     survey = survey_images(images, **request)
-    return Explanation(survey, explain(survey))
+    return Explanation(survey, tuple((family, explain(survey, family)) for family in survey.families))
 
 
-def explain(survey: Survey) -> tuple[Other, ...]:
+def explain(survey: Survey, family: Family) -> tuple[Other, ...]:
     """Return the other feature sets of the backbone, those with most of the wanted pictures first."""
     wanted = np.unique(keys_to_array([row.key for row in survey.table.rows]))
+    first, own = family.first, {each.features.digest for each in family.views}
     others = []
     for features in survey.store.feature_sets():
-        if features.recipe.backbone == survey.recipe.backbone and features.digest != survey.features.digest:
+        recipe = features.recipe
+        # Another view explains nothing: it goes with its own view 0.
+        if recipe.backbone == first.recipe.backbone and features.digest not in own and not recipe.view:
             keys = np.unique(keys_to_array(list(features.keys())))
             cached = int(np.isin(wanted, keys).sum())
-            fields = differences(features.recipe, survey.features.recipe)
-            others.append(Other(features.recipe.folder, features.digest, len(keys), cached, tuple(fields)))
+            fields = differences(recipe, first.recipe)
+            others.append(Other(recipe.folder, features.digest, len(keys), cached, tuple(fields)))
     return tuple(sorted(others, key=lambda other: (-other.cached, len(other.differences), other.name)))
 
 
-def _measure(survey: Survey, engine: TensorFlowEngine) -> float:
-    """Return pictures per second, decoding included."""
-    recipe = survey.recipe
-    pictures = first_paths(survey.table, survey.plan.missing[: _BATCHES * BATCH_SIZE])
-    engine.extract(np.zeros((1, *recipe.input_size, 3), np.uint8))[0]
-    started = time.monotonic()
-    with decoding_ahead(pictures, recipe.input_size, recipe.resize, survey.reading, ahead=BATCH_SIZE) as decoded:
-        good = [each.pixels for each in decoded if each.pixels is not None]
-        for start in range(0, len(good), BATCH_SIZE):
-            engine.extract(np.stack(good[start : start + BATCH_SIZE]))[0]
-    return len(pictures) / max(time.monotonic() - started, 1e-6)
+def _measure(survey: Survey, engine: TensorFlowEngine, wanted: Sequence[Wanted]) -> float:
+    """Return seconds per pass of one picture through the network, decoding included."""
+    lacking = [each for each in wanted if each.plan.missing]
+    pictures = pictures_of(survey.table, lacking)[: _BATCHES * BATCH_SIZE]
+    engine.extract(_blank(engine))
+    started, passes = time.monotonic(), 0
+    with decoding_ahead(pictures, survey.reading, ahead=BATCH_SIZE) as decoded:
+        every = (frame for each in decoded if each.pixels is not None for frame in each.pixels.values())
+        pixels = islice(every, _BATCHES * BATCH_SIZE)
+        while batch := list(islice(pixels, BATCH_SIZE)):
+            engine.extract(np.stack(batch))
+            passes += len(batch)
+    return (time.monotonic() - started) / max(passes, 1)
+
+
+def _blank(engine: TensorFlowEngine) -> NDArray[np.uint8]:
+    return np.zeros((1, *engine.input_size, 3), np.uint8)
 
 
 def _counts(survey: Survey) -> dict[str, Any]:
-    plan = survey.plan
     return {
         "dataset": survey.table.name,
-        "backbone": survey.recipe.backbone,
-        "digest": survey.features.digest,
         "images": survey.images,
-        "cached": len(plan.present),
-        "new": len(plan.missing),
         "duplicates": survey.duplicates,
-        "refused": len(plan.refused),
+        "refused": len(survey.families[0].first.plan.refused),
         "unreadable": len(survey.lost),
+    }
+
+
+def _one_or_several(told: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the facts of the only feature set, or a list of those of several."""
+    return told[0] if len(told) == 1 else {"feature_sets": told}
+
+
+def _counts_of(family: Family) -> dict[str, Any]:
+    first = family.first
+    return {
+        "backbone": first.recipe.backbone,
+        "digest": first.features.digest,
+        "layer": first.recipe.layer,
+        "pooling": first.recipe.pooling,
+        "views": len(family.views),
+        "cached": len(first.plan.present),
+        "new": len(first.plan.missing),
+        "view_rows_new": family.missing - len(first.plan.missing),
     }

@@ -1,29 +1,35 @@
 """Does the present installation give the numbers that are stored? Two small pictures tell.
 
 `probe.jpg` and `probe.png` lie beside this file. They go the whole way from bytes to vector: decoder,
-colour, resize, preprocessing, network, engine. Their features stand in recipe.json since the feature
-set was begun, and are made again before rows are added to it.
+colour, resize, view, preprocessing, network, engine. Their features stand in recipe.json since the
+feature set was begun, and are made again before rows are added to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cache.features import FeatureSet
+from ..cache.index import hash_bytes
 from ..cache.probe import TOLERANCE, Probe
-from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..models.backend import device_name
 from ..models.engines import BATCH_SIZE, TensorFlowEngine
+from ..models.taps import Tap
 from .errors import OtherNumbers
+from .feed import Frame
 from .frozen import FrozenBackbone
-from .images import ReadingPolicy, decode_image, quiet_decoders
+from .images import ReadingPolicy, decode_views, quiet_decoders
 from .progress import Progress
 from .provenance import describe_environment
 
 PICTURES = ("probe.jpg", "probe.png")
+_PROBE_WIDTH = 8192
+"""Of a wider vector, such as a whole map, every second, third, ... value is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,94 +38,135 @@ class Opened:
 
     features: FeatureSet
     engine: TensorFlowEngine
+    output: int
+    """Which of the engine's outputs belongs to it."""
 
 
-def open_features(
-    store: FeatureStore,
-    recipe: Recipe,
-    frozen: FrozenBackbone,
-    progress: Progress,
-    *,
-    new: bool = False,
-) -> Opened:
-    """Return the feature set of a recipe, begun if it was not, with an engine that gives its numbers.
+class Opener:
+    """Opens the feature sets of one backbone, with engines that give their numbers.
 
-    Parameters
-    ----------
-    store : FeatureStore
-    recipe : Recipe
-        Of any generation.
-    frozen : FrozenBackbone
-    progress : Progress
-    new : bool
-        Where the installation gives other numbers than the newest generation, take an older one
-        that it agrees with, or else begin a generation of its own.
-
-    Raises
-    ------
-    OtherNumbers
-        The installation gives other numbers than those stored, and `new` is not asked for.
-    StoreNotWritable
-        The feature set cannot be begun.
+    An engine serves all taps and views at once. It is made when the first set needs it, and once more
+    where a set was begun with another batch size.
     """
-    generations = store.generations(recipe)
-    progress.say(f"loading {frozen.backbone.name}")
-    engines: dict[int, TensorFlowEngine] = {}
 
-    def engine_of(batch_size: int) -> TensorFlowEngine:
-        if batch_size not in engines:
-            engines[batch_size] = TensorFlowEngine(frozen.backbone, frozen.load()[0], batch_size=batch_size)
-        return engines[batch_size]
+    def __init__(
+        self,
+        store: FeatureStore,
+        frozen: FrozenBackbone,
+        taps: Sequence[Tap],
+        frames: Sequence[Frame],
+        reading: ReadingPolicy,
+        options: Sequence[str],
+        progress: Progress,
+    ) -> None:
+        self.frozen = frozen
+        self._store = store
+        self._taps = list(taps)
+        self._frames = list(frames)
+        # Not the user's policy: a limit on pixels says nothing about numbers.
+        self._reading = ReadingPolicy.of(reading.decoder)
+        self._options = list(options)
+        self._progress = progress
+        self._engines: dict[int, TensorFlowEngine] = {}
+        self._probes: dict[int, dict[Frame, list[Probe]]] = {}
 
-    for features in generations:
-        begun = features.begun
-        assert begun is not None
-        engine = engine_of(begun.provenance["batch_size"])
-        difference = begun.probe.difference(make_probe(engine, recipe))
-        if difference <= TOLERANCE:
-            return Opened(features, engine)
-        if not new:
+    def open(self, features: FeatureSet, frame: Frame, *, new: bool = False) -> Opened:
+        """Return the feature set of a recipe, begun if it was not, or one of another generation.
+
+        Parameters
+        ----------
+        features : FeatureSet
+            Of the generation that is wanted.
+        frame : Frame
+            How pictures come to the network for it.
+        new : bool
+            Where the installation gives other numbers than the newest generation, take an older one
+            that it agrees with, or else begin a generation of its own.
+
+        Raises
+        ------
+        OtherNumbers
+            The installation gives other numbers than those stored, and `new` is not asked for.
+        StoreNotWritable
+            The feature set cannot be begun.
+        """
+        recipe = features.recipe
+        output = self._taps.index(Tap(recipe.layer, recipe.pooling))
+        generations = self._store.generations(recipe) if new else [features]
+        for each in generations:
+            begun = each.begun
+            if begun is None:
+                break
+            engine = self._engine(begun.provenance["batch_size"])
+            difference = begun.probe.difference(self._probe(engine, frame, output))
+            if difference <= TOLERANCE:
+                return Opened(each, engine, output)
+            if not new:
+                raise OtherNumbers(_complaint(each, begun.provenance, difference))
+        else:
+            if generations:
+                features = self._store.feature_set(replace(recipe, generation=generations[0].recipe.generation + 1))
+        return self._begin(features, frame, output)
+
+    def _begin(self, features: FeatureSet, frame: Frame, output: int) -> Opened:
+        engine = self._engine(BATCH_SIZE)
+        probe = self._probe(engine, frame, output)
+        provenance = {
+            "engine": TensorFlowEngine.name,
+            "batch_size": engine.batch_size,
+            "shape": list(engine.shapes[output]),
+            "weights": self.frozen.request,
+            "options": self._options,
+            "device": device_name(),
+            **describe_environment(),
+        }
+        begun = features.begin(provenance, probe)
+        # Another process on another installation may have begun it at the same instant.
+        difference = begun.probe.difference(probe)
+        if difference > TOLERANCE:
             raise OtherNumbers(_complaint(features, begun.provenance, difference))
-    return _begin(store, recipe, frozen, engine_of(BATCH_SIZE), generations)
+        return Opened(features, engine, output)
+
+    def _engine(self, batch_size: int) -> TensorFlowEngine:
+        if not self._engines:
+            self._progress.say(f"loading {self.frozen.backbone.name}")
+        if batch_size not in self._engines:
+            network, _ = self.frozen.load()
+            self._engines[batch_size] = TensorFlowEngine(
+                self.frozen.backbone, network, batch_size=batch_size, taps=self._taps
+            )
+        return self._engines[batch_size]
+
+    def _probe(self, engine: TensorFlowEngine, frame: Frame, output: int) -> Probe:
+        # All at once: batches are padded, so that a picture alone would cost as much.
+        if engine.batch_size not in self._probes:
+            self._probes[engine.batch_size] = make_probes(engine, self._frames, self._reading)
+        return self._probes[engine.batch_size][frame][output]
 
 
-def make_probe(engine: TensorFlowEngine, recipe: Recipe) -> Probe:
-    """Return the features of the probe pictures, each through the whole chain on its own."""
+def make_probes(engine: TensorFlowEngine, frames: Sequence[Frame], reading: ReadingPolicy) -> dict[Frame, list[Probe]]:
+    """Return the features of the probe pictures in each frame, a probe per output of the engine."""
     folder = files("demijohn.pipeline")
-    # Not the user's policy: a limit on pixels says nothing about numbers.
-    reading = ReadingPolicy.of(recipe.decoder)
-    vectors = {}
+    pixels: list[NDArray[np.uint8]] = []
     with quiet_decoders(reading):
         for name in PICTURES:
-            pixels = decode_image((folder / name).read_bytes(), recipe.input_size, recipe.resize, reading)
-            vectors[name] = np.array(engine.extract(pixels[None])[0][0])
-    return Probe(vectors)
+            content = (folder / name).read_bytes()
+            for frame in frames:
+                pixels += decode_views(
+                    content, frame.size, frame.resize, reading, key=hash_bytes(content), views=[frame.view]
+                )
+    size = engine.batch_size
+    batches = [engine.extract(np.stack(pixels[start : start + size])) for start in range(0, len(pixels), size)]
+    outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+    probes = {}
+    for place, frame in enumerate(frames):
+        at = {name: number * len(frames) + place for number, name in enumerate(PICTURES)}
+        probes[frame] = [Probe({name: _thin(rows[index]) for name, index in at.items()}) for rows in outputs]
+    return probes
 
 
-def _begin(
-    store: FeatureStore,
-    recipe: Recipe,
-    frozen: FrozenBackbone,
-    engine: TensorFlowEngine,
-    generations: list[FeatureSet],
-) -> Opened:
-    generation = generations[0].recipe.generation + 1 if generations else 0
-    features = store.feature_set(replace(recipe, generation=generation))
-    provenance = {
-        "engine": TensorFlowEngine.name,
-        "batch_size": engine.batch_size,
-        "width": frozen.backbone.width,
-        "weights": frozen.request,
-        "device": device_name(),
-        **describe_environment(),
-    }
-    probe = make_probe(engine, recipe)
-    begun = features.begin(provenance, probe)
-    # Another process on another installation may have begun it at the same instant.
-    difference = begun.probe.difference(probe)
-    if difference > TOLERANCE:
-        raise OtherNumbers(_complaint(features, begun.provenance, difference))
-    return Opened(features, engine)
+def _thin(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vector[:: -(-len(vector) // _PROBE_WIDTH)].copy()
 
 
 def _complaint(features: FeatureSet, provenance: dict[str, Any], difference: float) -> str:

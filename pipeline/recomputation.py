@@ -4,7 +4,7 @@ The probe of a feature set tells in advance; this tells by how much real rows di
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from ..cache.recipe import differences
 from ..cache.store import FeatureStore
 from ..models.backbones import find_backbone
 from ..models.engines import TensorFlowEngine
+from ..models.taps import Tap
+from .augmentation import View, augment_names, augment_recipe
 from .errors import InvalidRequest, NoImages
-from .feed import Picture, decoding_ahead
+from .feed import Frame, Picture, decoding_ahead
 from .frozen import FrozenBackbone
 from .images import ReadingPolicy
 from .progress import SILENT, Progress
@@ -96,18 +98,23 @@ def recompute_rows(
 
 
 def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int, progress: Progress) -> Recomputation:
-    begun = features.begun
+    begun, recipe = features.begun, features.recipe
     assert begun is not None
-    frozen = FrozenBackbone(find_backbone(features.recipe.backbone), begun.provenance["weights"], store.index, progress)
-    reading, mode = ReadingPolicy.of(features.recipe.decoder), features.recipe.resize.partition("-")[0]
-    possible = recipe_of(frozen.backbone, frozen.digest, reading, choose_resize(frozen.backbone.resize, mode))
-    fields = [each for each in differences(features.recipe, possible) if not each.startswith("generation:")]
+    record = replace(find_backbone(recipe.backbone), input_size=recipe.input_size)
+    precision = recipe.precision.partition(" ")[0]
+    frozen = FrozenBackbone(record, begun.provenance["weights"], store.index, progress, precision=precision)
+    reading, mode = ReadingPolicy.of(recipe.decoder), recipe.resize.partition("-")[0]
+    tap, resize = Tap(recipe.layer, recipe.pooling), choose_resize(record.resize, mode)
+    possible = recipe_of(record, frozen.digest, reading, resize, tap=tap, precision=precision)
+    possible = possible.of_view(recipe.view, augment_recipe(augment_names(recipe.augment)) if recipe.view else "none")
+    fields = [each for each in differences(recipe, possible) if not each.startswith("generation:")]
     if fields:
         raise InvalidRequest(
-            f"the rows of {features.recipe.folder} cannot be made again here, since the recipe would be another: "
+            f"the rows of {recipe.folder} cannot be made again here, since the recipe would be another: "
             f"{'; '.join(fields)}; compare with the version or the weights that made them"
         )
-    pictures = _pictures(store, features.keys())
+    frame = Frame(recipe.input_size, recipe.resize, View(recipe.view, recipe.augment))
+    pictures = _pictures(store, features.keys(), frame)
     if not pictures:
         raise NoImages(
             f"no picture of {features.recipe.folder} is in any data set of {store.folder}: "
@@ -116,13 +123,13 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     pictures = random.Random(seed).sample(pictures, min(count, len(pictures)))
     progress.say(f"making {len(pictures):,} rows of {features.recipe.folder} again")
     batch_size = begun.provenance["batch_size"]
-    engine = TensorFlowEngine(frozen.backbone, frozen.load()[0], batch_size=batch_size)
+    engine = TensorFlowEngine(record, frozen.load()[0], batch_size=batch_size, taps=[tap])
     keys, made = [], []
-    with decoding_ahead(pictures, possible.input_size, possible.resize, reading, ahead=batch_size) as decoded:
+    with decoding_ahead(pictures, reading, ahead=batch_size) as decoded:
         for each in decoded:
             if each.pixels is not None and each.key == each.expected:
                 keys.append(each.expected)
-                made.append(engine.extract(each.pixels[None])[0][0].astype(np.float64))
+                made.append(engine.extract(each.pixels[frame][None])[0][0].astype(np.float64))
     gone = len(pictures) - len(keys)
     if not keys:
         return Recomputation(features.recipe.folder, 0, gone, None, None, None)
@@ -141,12 +148,12 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     )
 
 
-def _pictures(store: FeatureStore, keys: set[Key]) -> list[Picture]:
+def _pictures(store: FeatureStore, keys: set[Key], frame: Frame) -> list[Picture]:
     """Return one file per key that a data set knows, in the order of the keys."""
     found: dict[Key, Picture] = {}
     for name in store.dataset_names():
         table = store.find_dataset(name)
         for row in table.rows:
             if row.key in keys:
-                found.setdefault(row.key, Picture(table.origin.root / row.path, row.path, row.key))
+                found.setdefault(row.key, Picture(table.origin.root / row.path, row.path, row.key, (frame,)))
     return [found[key] for key in sorted(found)]

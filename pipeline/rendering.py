@@ -10,6 +10,9 @@ from typing import Any
 
 from ..cache.table import SPLITS
 from ..models.heads import HEADS
+from .augmentation import augment_names
+from .gains import describe_gain
+from .inputs import JOINT
 from .units import format_size
 
 Record = dict[str, Any]
@@ -26,7 +29,7 @@ _METRICS = ("accuracy", "macro_f1", "log_loss")
 
 def command_of(record: Record, *, store: Path) -> str:
     """Return the command line that trains a run again."""
-    words = ["train-head", "--head", record["head"], "--features", record["features_digest"][:12]]
+    words = ["train-head", "--head", record["head"], "--features", _short_digests(record)]
     words += ["--dataset", record["dataset"], "--store", str(store)]
     for name, value in _chosen(record).items():
         option = f"--{name.replace('_', '-')}"
@@ -34,9 +37,19 @@ def command_of(record: Record, *, store: Path) -> str:
             words.append(option)
         else:
             words += [option, (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)]
+    if record["views"] > 1:
+        words += ["--views", str(record["views"]), "--augment", augment_names(record["augment"])]
+    else:
+        words += ["--views", "1"]
+    if record["tta"]:
+        words.append("--tta")
     if record["seed"]:
         words += ["--seed", str(record["seed"])]
     return shlex.join(words)
+
+
+def _short_digests(record: Record) -> str:
+    return JOINT.join(digest[:12] for digest in record["features_digest"].split(JOINT))
 
 
 def _chosen(record: Record) -> Record:
@@ -50,7 +63,7 @@ def cells_of(record: Record) -> list[str]:
     metrics = record["metrics"]
     judged = metrics["test"]
     return [
-        record["backbone"],
+        record["inputs"],
         record["head"],
         " ".join(f"{name}={_short(value)}" for name, value in _settings(record).items()),
         _percent(metrics["validation"]),
@@ -67,6 +80,10 @@ def _settings(record: Record) -> Record:
     settings = _chosen(record)
     if record["seed"]:
         settings["seed"] = record["seed"]
+    if record["views"] > 1:
+        settings["views"] = record["views"]
+    if record["tta"]:
+        settings["tta"] = "yes"
     if "c" in record["found"]:
         settings["c"] = record["found"]["c"]
     return settings
@@ -92,7 +109,7 @@ def to_csv(records: Sequence[Record]) -> str:
     numbers = [f"{split}_{name}{end}" for split in SPLITS for name in _METRICS for end in ("", "_low", "_high")]
     writer.writerow(["run", "backbone", "head", "settings", *numbers, "seconds", "head_bytes"])
     for record in records:
-        row = [record["run"], record["backbone"], record["head"], cells_of(record)[2]]
+        row = [record["run"], record["inputs"], record["head"], cells_of(record)[2]]
         for split in SPLITS:
             for name in _METRICS:
                 metrics = record["metrics"][split]
@@ -124,6 +141,7 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
     for title, path in pictures:
         lines += [f"![{_escape(title)}]({path})", ""]
     sections = [
+        ("What views gained and cost", [describe_gain(each) for each in report["views"]]),
         ("Splits and labels", report["notes"]),
         ("Warnings", [f"{run['run']}: {warning}" for run in runs for warning in run["warnings"]]),
         ("Skipped pictures", [f"{each['path']}: {each['reason']}" for each in report["skipped"]]),

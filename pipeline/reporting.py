@@ -6,6 +6,7 @@ heads that learn in epochs and the confusion matrix of the best run are pictures
 
 import contextlib
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from .errors import InvalidRequest, NotTrainable
 from .evaluation import confusion_matrix
 from .examples import choose_examples, refusals_that_hold
 from .figures import draw_confusion, draw_curves
+from .gains import Gain, compare_views
+from .inputs import JOINT, Inputs
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 from .remains import draw_remains
@@ -43,6 +46,8 @@ class Report:
     dataset: Dataset
     runs: tuple[Run, ...]
     """Of the present state of the data set, the best by validation first."""
+    gains: tuple[Gain, ...]
+    """What views gained and cost, per run that has a counterpart without."""
     outdated: tuple[Outdated, ...]
     skipped: tuple[Skipped, ...]
     """Pictures of the data set that could not be read."""
@@ -60,6 +65,7 @@ class Report:
             "dataset": self.dataset.name,
             "runs": [run.record for run in self.runs],
             "best": self.best.id if self.best else None,
+            "views": [each.to_json() for each in self.gains],
             "outdated": [{"run": each.run, "command": each.command} for each in self.outdated],
             "notes": list(self.dataset.notes),
             "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
@@ -95,7 +101,7 @@ def report_heads(
     kept = FeatureStore(store, results)
     table = kept.find_dataset(dataset)
     runs = [run for run in kept.runs() if run.record["dataset"] == table.name]
-    digests = _current_digests(table, kept)
+    digests = _current_digests(table, kept, {run.record["features_digest"] for run in runs})
     current = [run for run in runs if digests.get(run.record["features_digest"]) == run.record["examples_digest"]]
     outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in runs if run not in current)
     for each in outdated:
@@ -105,9 +111,11 @@ def report_heads(
             f" (runs of an earlier state: {len(outdated)}; the first again: {outdated[0].command})" if outdated else ""
         )
         raise InvalidRequest(f"no head has been trained on the data set {table.name} yet{again}: run train-head first")
+    ranked = tuple(sorted(current, key=_rank))
     report = Report(
         dataset=table,
-        runs=tuple(sorted(current, key=_rank)),
+        runs=ranked,
+        gains=tuple(compare_views(ranked)),
         outdated=outdated,
         skipped=(*table.skipped, *_refused(table, kept)),
         folder=kept.report_folder,
@@ -117,12 +125,16 @@ def report_heads(
     return report
 
 
-def _current_digests(table: Dataset, store: FeatureStore) -> dict[str, str]:
-    """Return, per feature set, the digest of the examples that a head would learn from now."""
+def _current_digests(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, str]:
+    """Return, per features digest of a run, the digest of the examples that a head would learn from now."""
+    sets = {features.digest: features for features in store.feature_sets()}
     digests = {}
-    for features in store.feature_sets():
-        with contextlib.suppress(NotTrainable):
-            digests[features.digest] = choose_examples(table, features, store).digest
+    for digest in wanted:
+        joined = digest.split(JOINT)
+        if set(joined) <= set(sets):
+            inputs = Inputs((tuple(sets[each] for each in joined),))
+            with contextlib.suppress(NotTrainable):
+                digests[digest] = choose_examples(table, inputs.keys, store).digest
     return digests
 
 

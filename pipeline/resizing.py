@@ -13,11 +13,13 @@ from PIL import Image
 
 from .errors import InvalidRequest
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in a picture's own pixels, fractions included."""
 ResizeMode = Literal["squash", "crop", "pad"]
 MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-_FILL = (128, 128, 128)
+FILL = (128, 128, 128)
 """Of `pad`: what the preprocessing of most backbones turns into zero."""
 
 
@@ -59,8 +61,20 @@ def scale_size(source: tuple[int, int], size: tuple[int, int], resize: str) -> t
     return source[0] * factor, source[1] * factor
 
 
-def resize_image(image: Image.Image, size: tuple[int, int], resize: str) -> Image.Image:
-    """Return an RGB picture at a size.
+def seen_box(source: tuple[int, int], size: tuple[int, int], resize: str) -> Box:
+    """Return what of a picture is seen: its centre for `crop`, else all of it."""
+    width, height = source
+    if resize.partition("-")[0] != "crop":
+        return 0.0, 0.0, float(width), float(height)
+    whole = scale_size(source, size, resize)
+    # What rounding takes beyond the edge is cut off.
+    inner = [min(source[side], source[side] * size[side] / whole[side]) for side in (0, 1)]
+    left, top = (width - inner[0]) / 2, (height - inner[1]) / 2
+    return left, top, width - left, height - top
+
+
+def resize_image(image: Image.Image, size: tuple[int, int], resize: str, *, box: Box | None = None) -> Image.Image:
+    """Return an RGB picture at a size, resampled once.
 
     Parameters
     ----------
@@ -70,19 +84,17 @@ def resize_image(image: Image.Image, size: tuple[int, int], resize: str) -> Imag
         Width and height, pixels.
     resize : str
         Mode and filter, for example `squash-bicubic`.
+    box : Box, optional
+        The part of the picture to be seen, instead of what the mode sees.
     """
     mode, _, name = resize.partition("-")
     kind = _FILTERS[name]
-    if mode == "squash":
-        return image.resize(size, kind)
-    whole = scale_size(image.size, size, resize)
-    if mode == "crop":
-        # In the picture's own pixels, fractions included, so that it is resampled once; what rounding
-        # takes beyond the edge is cut off.
-        width, height = (min(image.size[side], image.size[side] * size[side] / whole[side]) for side in (0, 1))
-        left, top = (image.width - width) / 2, (image.height - height) / 2
-        return image.resize(size, kind, box=(left, top, image.width - left, image.height - top))
-    inner = (max(1, round(whole[0])), max(1, round(whole[1])))
-    padded = Image.new("RGB", size, _FILL)
-    padded.paste(image.resize(inner, kind), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    box = box or seen_box(image.size, size, resize)
+    if mode != "pad":
+        return image.resize(size, kind, box=box)
+    width, height = box[2] - box[0], box[3] - box[1]
+    factor = min(size[0] / width, size[1] / height)
+    inner = (max(1, round(width * factor)), max(1, round(height * factor)))
+    padded = Image.new("RGB", size, FILL)
+    padded.paste(image.resize(inner, kind, box=box), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     return padded

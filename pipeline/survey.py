@@ -1,12 +1,14 @@
-"""What an extraction would have to do: the pictures, their keys, the recipe, and what is there already.
+"""What an extraction would have to do: the pictures, their keys, the recipes, and what is there already.
 
 Nothing is written and no picture is decoded here. `extract_features` goes on from it; `plan_features`
 and `explain_features` only tell it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from ..cache.features import FeatureSet
 from ..cache.index import Hashed
@@ -17,9 +19,14 @@ from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Skipped
 from ..models.backbone import Backbone
 from ..models.backbones import find_backbone
+from ..models.engines import TensorFlowEngine
+from ..models.errors import UnsuitableSetting
+from ..models.taps import Tap
+from .augmentation import STANDARD, View, augment_recipe
 from .dataset import build_dataset, choose_source, find_keys, settle_choices
+from .errors import InvalidRequest
 from .examples import refusals_that_hold
-from .feed import Picture
+from .feed import Frame, Picture
 from .frozen import FrozenBackbone
 from .images import DEFAULT_POLICY, ORIENTATION, ReadingPolicy
 from .labelling import Labelling
@@ -27,8 +34,73 @@ from .layout import Listing, list_images
 from .progress import SILENT, Progress
 from .resizing import choose_resize
 
+Precision = Literal["float32", "bfloat16", "float16"]
+ViewsFor = Literal["train", "all"]
+_OPTIONS = {
+    "weights": "imagenet",
+    "pooling": "avg",
+    "precision": "float32",
+    "input_size": None,
+    "preprocessing": None,
+    "views": 1,
+    "augment": STANDARD,
+    "views_for": "train",
+    "resize": None,
+}
+"""What of a request is an option of the same name, and what is usual."""
+
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A feature set that is to be filled."""
+
+    features: FeatureSet
+    """The newest generation of the recipe, or the one that would be begun."""
+    plan: Plan
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the set."""
+        return self.features.recipe
+
+    @property
+    def frame(self) -> Frame:
+        """How pictures come to the network."""
+        recipe = self.recipe
+        return Frame(recipe.input_size, recipe.resize, View(recipe.view, recipe.augment))
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A backbone, where it is tapped, and the views that are to be had."""
+
+    frozen: FrozenBackbone
+    tap: Tap
+    views: tuple[Wanted, ...]
+    """View 0 first."""
+
+    @property
+    def first(self) -> Wanted:
+        """View 0: the pictures themselves."""
+        return self.views[0]
+
+    @property
+    def missing(self) -> int:
+        """Rows that are to be extracted, in all views."""
+        return sum(len(view.plan.missing) for view in self.views)
+
+    def __str__(self) -> str:
+        """Return in a phrase what is there and what is not."""
+        plan = self.first.plan
+        text = f"{len(plan.present):,} cached, {len(plan.missing):,} new"
+        if others := self.views[1:]:
+            there = sum(len(view.plan.present) for view in others)
+            missing = sum(len(view.plan.missing) for view in others)
+            text += f", in {len(others)} more views {there:,} cached, {missing:,} new"
+        return text
+
+
+@dataclass(frozen=True)
 class Survey:
     """The state of a data set and of its features before an extraction."""
 
@@ -42,16 +114,14 @@ class Survey:
     """Files that cannot be opened."""
     refusals: dict[Key, str]
     table: Dataset
-    frozen: FrozenBackbone
     reading: ReadingPolicy
-    recipe: Recipe
-    features: FeatureSet
-    """The newest generation of the recipe, or the one that would be begun."""
-    plan: Plan
+    views_for: ViewsFor
+    families: tuple[Family, ...]
+    """One per backbone and layer."""
     changes: tuple[str, ...]
     """Settings of the data set that are others than those it had."""
 
-    @property
+    @cached_property
     def duplicates(self) -> int:
         """Files whose bytes another file has, too."""
         return len(self.table.rows) - len({row.key for row in self.table.rows})
@@ -62,23 +132,31 @@ class Survey:
         return len(self.table.rows) + len(self.table.skipped)
 
     def __str__(self) -> str:
-        """Return the line that every run says."""
-        plan = self.plan
-        parts = [f"{self.images:,} images: {len(plan.present):,} cached, {len(plan.missing):,} new"]
-        if self.duplicates:
-            parts.append(f"{self.duplicates:,} duplicates")
-        if plan.refused:
-            parts.append(f"{len(plan.refused):,} refused earlier")
+        """Return the line that every run says, or one per family."""
+        tail = [f"{self.duplicates:,} duplicates"] if self.duplicates else []
+        if refused := len(self.families[0].first.plan.refused):
+            tail.append(f"{refused:,} refused earlier")
         if self.lost:
-            parts.append(f"{len(self.lost):,} unreadable")
-        return "; ".join(parts)
+            tail.append(f"{len(self.lost):,} unreadable")
+        if len(self.families) == 1:
+            return "; ".join([f"{self.images:,} images: {self.families[0]}", *tail])
+        lines = [f"{_names(family)}: {family}" for family in self.families]
+        return "\n".join(["; ".join([f"{self.images:,} images", *tail]), *lines])
 
 
 class Request(TypedDict, total=False):
-    """What an extraction is asked for, besides the pictures; see `extract_features` for each."""
+    """What an extraction is asked for, besides the pictures; see `extract_feature_sets` for each."""
 
-    backbone: str
+    backbones: Sequence[str]
     weights: str
+    layers: Sequence[str]
+    pooling: str
+    precision: Precision
+    input_size: tuple[int, int] | None
+    preprocessing: str | None
+    views: int
+    augment: str
+    views_for: ViewsFor
     store: str | Path
     dataset: str | None
     seed: int | None
@@ -90,32 +168,49 @@ class Request(TypedDict, total=False):
 
 
 def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Survey:
-    """Return what there is; see `extract_features` for the errors."""
+    """Return what there is; see `extract_feature_sets` for the errors."""
     kept = FeatureStore(request.get("store", "bottlenecks"))
-    record = find_backbone(request.get("backbone", "efficientnet-lite0"))
+    views_for, reading = request.get("views_for", "train"), request.get("reading", DEFAULT_POLICY)
+    if views_for not in get_args(ViewsFor):
+        raise InvalidRequest(f"views can be had for {' or '.join(get_args(ViewsFor))}, found {views_for!r}")
+    records = _find_backbones(request)
     source, name = choose_source(None if images is None else Path(images), kept, request.get("dataset"))
     seed, labelling, changes = settle_choices(kept, name, seed=request.get("seed"), labelling=request.get("labelling"))
     listing = list_images(source, labelling, leave_out=kept.folder)
     # Weights first: where they are missing, nothing has been created yet.
-    frozen = FrozenBackbone(record, request.get("weights", "imagenet"), kept.index, request.get("progress", SILENT))
-    reading = request.get("reading", DEFAULT_POLICY)
-    recipe = recipe_of(record, frozen.digest, reading, choose_resize(record.resize, request.get("resize")))
-    generations = kept.generations(recipe)
-    features = generations[0] if generations else kept.feature_set(recipe)
+    recipes = _choose_recipes(records, kept, reading, request)
     keys, unreadable, hashed = find_keys(listing, kept.index)
-    there = features.keys()
+    there: set[Key] = set()
+    for _, _, sets in recipes:
+        there |= sets[0].keys()
     # What was read on another try has features, whatever was said of it before.
     refused = {} if request.get("retry") else refusals_that_hold(kept, reading)
     refusals = {key: reason for key, reason in refused.items() if key not in there}
     lost = [*listing.skipped, *unreadable]
     table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
-    plan = plan_extraction([row.key for row in table.rows], there, refusals)
-    return Survey(
-        kept, listing, keys, hashed, lost, refusals, table, frozen, reading, recipe, features, plan, tuple(changes)
+    families = tuple(
+        Family(frozen, tap, tuple(plan_view(each, table, refusals, views_for) for each in sets))
+        for frozen, tap, sets in recipes
     )
+    return Survey(kept, listing, keys, hashed, lost, refusals, table, reading, views_for, families, tuple(changes))
 
 
-def recipe_of(backbone: Backbone, weights: str, reading: ReadingPolicy, resize: str) -> Recipe:
+def plan_view(features: FeatureSet, table: Dataset, refusals: Collection[Key], views_for: ViewsFor) -> Wanted:
+    """Return what a feature set lacks of a data set."""
+    everything = not features.recipe.view or views_for == "all"
+    wanted = [row.key for row in table.rows if everything or row.split == "train"]
+    return Wanted(features, plan_extraction(wanted, features.keys(), refusals))
+
+
+def recipe_of(
+    backbone: Backbone,
+    weights: str,
+    reading: ReadingPolicy,
+    resize: str,
+    *,
+    tap: Tap = Tap(),  # noqa: B008 - frozen
+    precision: str = "float32",
+) -> Recipe:
     """Return the recipe of a backbone with some weights, by their digest, and of how pictures are read."""
     return Recipe(
         backbone=backbone.name,
@@ -126,16 +221,91 @@ def recipe_of(backbone: Backbone, weights: str, reading: ReadingPolicy, resize: 
         orientation=ORIENTATION,
         resize=resize,
         preprocessing=str(backbone.preprocessing),
-        layer="last",
-        pooling="avg",
-        precision="float32",
-        view=0,
+        layer=tap.layer,
+        pooling=tap.pooling,
+        # A narrower type gives other numbers on every engine.
+        precision=precision if precision == "float32" else f"{precision} on {TensorFlowEngine.name}",
     )
 
 
-def first_paths(table: Dataset, keys: tuple[Key, ...]) -> list[Picture]:
-    """Return one file per key, in the order of the keys."""
-    paths: dict[Key, str] = {}
+def pictures_of(table: Dataset, wanted: Iterable[Wanted]) -> list[Picture]:
+    """Return the pictures that some feature sets lack, each once with all frames that are wanted of it.
+
+    They are in the order of the data set, and of equal files the first is taken.
+    """
+    frames: dict[Key, dict[Frame, None]] = {}
+    for each in wanted:
+        for key in each.plan.missing:
+            frames.setdefault(key, {})[each.frame] = None
+    pictures = []
     for row in table.rows:
-        paths.setdefault(row.key, row.path)
-    return [Picture(table.origin.root / paths[key], paths[key], key) for key in keys]
+        if chosen := frames.pop(row.key, None):
+            pictures.append(Picture(table.origin.root / row.path, row.path, row.key, tuple(chosen)))
+    return pictures
+
+
+def options_of(request: Request) -> list[str]:
+    """Return the options of `extract-features` that say the same, as far as they are not what is usual.
+
+    Backbone and store are left out.
+    """
+    options: list[str] = []
+    for name, usual in _OPTIONS.items():
+        value: Any = request.get(name, usual)
+        if value != usual:
+            options += [
+                f"--{name.replace('_', '-')}",
+                "x".join(map(str, value)) if name == "input_size" else str(value),
+            ]
+    for layer in request.get("layers", ("last",)):
+        if tuple(request.get("layers", ("last",))) != ("last",):
+            options += ["--layer", layer]
+    if request.get("reading", DEFAULT_POLICY).truncated != DEFAULT_POLICY.truncated:
+        options += ["--truncated", "accept"]
+    return options
+
+
+def _names(family: Family) -> str:
+    label = family.first.recipe.label
+    return f"{family.frozen.backbone.name} ({label})" if label else family.frozen.backbone.name
+
+
+def _find_backbones(request: Request) -> list[Backbone]:
+    """Return the records that are asked for, each once."""
+    names = dict.fromkeys(request.get("backbones", ("efficientnet-lite0",)))
+    if not names:
+        raise InvalidRequest("no backbone is named: expected one at least, as in --backbone xception")
+    records = [find_backbone(name) for name in names]
+    size = request.get("input_size")
+    return records if size is None else [replace(record, input_size=size) for record in records]
+
+
+def _choose_recipes(
+    records: Sequence[Backbone], store: FeatureStore, reading: ReadingPolicy, request: Request
+) -> list[tuple[FrozenBackbone, Tap, list[FeatureSet]]]:
+    """Return, per backbone and layer, the feature sets of its views."""
+    precision = request.get("precision", "float32")
+    if precision not in get_args(Precision):
+        raise UnsuitableSetting(f"cannot compute in {precision!r}: expected one of {', '.join(get_args(Precision))}")
+    count = request.get("views", 1)
+    if count < 1:
+        raise InvalidRequest(f"cannot make {count} views: expected 1, the picture itself, or more")
+    augment = augment_recipe(request.get("augment", STANDARD))
+    taps = [Tap(layer, request.get("pooling", "avg")) for layer in dict.fromkeys(request.get("layers", ("last",)))]
+    chosen = []
+    for record in records:
+        frozen = FrozenBackbone(
+            record,
+            request.get("weights", "imagenet"),
+            store.index,
+            request.get("progress", SILENT),
+            precision=precision,
+        )
+        resize = choose_resize(record.resize, request.get("resize"))
+        for tap in taps:
+            recipe = recipe_of(record, frozen.digest, reading, resize, tap=tap, precision=precision)
+            generations = store.generations(recipe)
+            first = generations[0] if generations else store.feature_set(recipe)
+            others = [store.feature_set(first.recipe.of_view(number, augment)) for number in range(1, count)]
+            chosen.append((frozen, tap, [first, *others]))
+    return chosen

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..cache.errors import MissingFeatures
 from ..cache.files import write_bytes, write_json
-from ..cache.part import keys_to_array
+from ..cache.part import Key, keys_to_array
 from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
 from ..models.estimator import Head
 from ..models.heads import find_head, scores_of
+from .errors import InvalidRequest
 from .evaluation import evaluate
 from .examples import choose_examples
+from .inputs import JOINT, Inputs, choose_inputs
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 
@@ -33,6 +37,9 @@ def train_head(
     dataset: str | None = None,
     backbone: str | None = None,
     features: str | None = None,
+    views: int | None = None,
+    augment: str | None = None,
+    tta: bool = False,
     settings: dict[str, Any] | None = None,
     seed: int = 0,
     force: bool = False,
@@ -50,7 +57,14 @@ def train_head(
         Folder for the run, where the store is read-only.
     dataset, backbone, features : str, optional
         Name of the data set, name of the backbone, first digits of the feature set's digest; each
-        is needed only where the store holds several.
+        is needed only where the store holds several. Backbones joined by a plus sign, `a+b`, are
+        trained on side by side.
+    views : int, optional
+        Versions of each training picture, itself included; by default all that the store holds.
+    augment : str, optional
+        Which views, where the store holds several kinds.
+    tta : bool
+        Judge every picture by the mean of the scores of all its views (test-time augmentation).
     settings : dict, optional
         Settings of the head, such as `{"hidden": (256, 128)}`; its defaults stand for the rest.
     seed : int
@@ -69,18 +83,24 @@ def train_head(
     record = find_head(head)
     complete = record.complete(settings or {})
     table = kept.find_dataset(dataset)
-    feature_set = kept.find_feature_set(backbone, features)
-    examples = choose_examples(table, feature_set, kept)
+    source = choose_inputs(kept, backbone, features, views=views, augment=augment)
+    if tta and len(source.views) == 1:
+        raise InvalidRequest(
+            "--tta needs further views of every picture: run extract-features --views 8 --views-for all"
+        )
+    examples = choose_examples(table, source.keys, kept)
     inputs = {
         "format": FORMAT,
         "head": head,
         "settings": complete,
         "seed": seed,
         "dataset": table.name,
-        "features": feature_set.digest,
+        "features": source.digest,
+        "views": [JOINT.join(each.digest for each in sets) for sets in source.views[1:]],
+        "tta": tta,
         "examples": examples.digest,
     }
-    identity = run_id(head, feature_set.recipe.backbone, inputs)
+    identity = run_id(head, source.backbone, inputs)
     folder = kept.run_folder(identity)
     existing = kept.find_run(identity)
     if existing is not None and not force:
@@ -88,16 +108,21 @@ def train_head(
         return existing
 
     labels, splits = examples.labels, examples.splits
-    X = feature_set.read([row.key for row in examples.rows])
-    feature_set.note_use()
+    keys = [row.key for row in examples.rows]
+    X = source.read(keys)
+    source.note_use()
     bounds = np.searchsorted(splits, np.arange(len(SPLITS) + 1))
     parts = [slice(start, stop) for start, stop in pairwise(bounds)]
     train, validation, _ = parts
     held_out = (X[validation], labels[validation]) if bounds[1] < bounds[2] else None
+    learned = source.read_views(keys[train])
+    repeated = np.tile(labels[train], len(source.views))
     started = time.monotonic()
-    trained = record.make(complete, seed=seed).fit(X[train], labels[train], validation=held_out)
+    trained = record.make(complete, seed=seed).fit(learned, repeated, validation=held_out)
     seconds = time.monotonic() - started
     scores, are_probabilities = scores_of(trained, X)
+    if tta:
+        scores = np.mean([scores, *_scores_of_views(trained, source, keys)], axis=0)
     metrics = {
         split: evaluate(labels[part], scores[part], are_probabilities=are_probabilities)
         for split, part in zip(SPLITS, parts, strict=True)
@@ -112,7 +137,8 @@ def train_head(
     )
     about = {
         "run": identity,
-        "backbone": feature_set.recipe.backbone,
+        "backbone": source.backbone,
+        "inputs": source.label,
         "head": head,
         "dataset": table.name,
         "settings": complete,
@@ -121,12 +147,25 @@ def train_head(
         "found": trained.facts_,
         "warnings": [*examples.warnings, *trained.warnings_],
         "classes": list(examples.classes),
-        "features_digest": feature_set.digest,
+        "features_digest": source.digest,
+        "views": len(source.views),
+        "augment": source.views[-1][0].recipe.augment,
+        "tta": tta,
         "dataset_digest": table.digest,
         "examples_digest": examples.digest,
         "seconds": round(seconds, 3),
     }
     return _write_run(folder, about, trained, predictions, progress)
+
+
+def _scores_of_views(trained: Head, source: Inputs, keys: Sequence[Key]) -> list[NDArray[np.float64]]:
+    """Return the scores of every further view, each of shape (n, c)."""
+    try:
+        return [scores_of(trained, source.read(keys, view))[0] for view in range(1, len(source.views))]
+    except MissingFeatures as error:
+        raise MissingFeatures(
+            f"{error}; with --views-for all, since --tta judges by the views of all pictures"
+        ) from error
 
 
 def _write_run(folder: Path, about: dict[str, Any], trained: Head, predictions: Predictions, progress: Progress) -> Run:

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, NewerFormat, Run, StoreNotWritable, run_id
+from demijohn.cache import DamagedFile, NewerFormat, OlderFormat, Run, StoreNotWritable, run_id
 from demijohn.cache.files import machine_name
 from demijohn.cache.part import keys_to_array
 from demijohn.cache.runs import Predictions, list_runs, new_run, read_predictions, read_run, write_predictions
@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.rows import rows
 
-RECORD = {"format": 1, "metrics": {}}
+RECORD = {"format": 2, "metrics": {}}
 
 
 def make(folder: Path, **extra: object) -> None:
@@ -84,6 +84,9 @@ def test_an_id_depends_on_every_input_and_not_on_their_order() -> None:
 def test_what_is_no_run_is_told(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(DamagedFile, match="expected format and metrics"):
+        read_run(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps({**RECORD, "format": 1}))
+    with pytest.raises(OlderFormat, match=r"remove the folder .* and train the head again"):
         read_run(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({**RECORD, "format": 99}))
     with pytest.raises(NewerFormat):

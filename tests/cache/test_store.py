@@ -73,8 +73,8 @@ def test_a_damaged_recipe_is_told(tmp_path: Path) -> None:
 def test_a_set_of_an_earlier_format_is_told_apart_from_damage(tmp_path: Path) -> None:
     store = fill(tmp_path, "xception")
     path = store.feature_set(recipe("xception")).folder / "recipe.json"
-    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(UnknownFeatures, match="has format 1, this demijohn reads 2: run extract-features again"):
+    path.write_text(path.read_text().replace('"format": 3', '"format": 2'))
+    with pytest.raises(UnknownFeatures, match="has format 2, this demijohn reads 3: run extract-features again"):
         store.find_feature_set()
 
 
@@ -172,7 +172,7 @@ def test_runs_are_found_by_id(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     for run in ("b", "a"):
         with new_run(store.run_folder(run)) as folder:
-            (folder / "run.json").write_text('{"format": 1, "metrics": {}}')
+            (folder / "run.json").write_text('{"format": 2, "metrics": {}}')
     assert [run.id for run in store.runs()] == ["a", "b"]
     assert (store.find_run("a"), store.find_run("c")) == (store.runs()[0], None)
 

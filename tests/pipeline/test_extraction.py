@@ -26,7 +26,7 @@ from demijohn.pipeline import (
     report_heads,
     train_head,
 )
-from demijohn.pipeline import extraction as module
+from demijohn.pipeline import work as module
 from demijohn.pipeline.images import decode_image
 from support.commands import command, environment, run
 from support.pictures import encode, picture, write_classes
@@ -122,7 +122,7 @@ def test_unreadable_pictures_are_listed_and_not_tried_again(
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("demijohn.pipeline.feed.decode_image", fail)
+        patch.setattr("demijohn.pipeline.feed.decode_views", fail)
         second = extract(photos, tmp_path / "store")
     assert set(second.skipped) == set(first.skipped)
     assert second.extracted == 0
@@ -348,8 +348,9 @@ def test_memory_is_bounded_by_what_is_decoded_ahead(tiny: str, photos: Path, mon
         return decode(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(feed, "_decode", counting)
-    pictures = [feed.Picture(path, path.name, b"") for path in sorted(photos.glob("*/*.png"))]
-    with feed.decoding_ahead(pictures, (16, 16), "squash-bilinear", ahead=5) as stream:
+    frames = (feed.Frame((16, 16), "squash-bilinear"),)
+    pictures = [feed.Picture(path, path.name, b"", frames) for path in sorted(photos.glob("*/*.png"))]
+    with feed.decoding_ahead(pictures, ahead=5) as stream:
         first = next(stream)
         with contextlib.suppress(TimeoutError):
             time.sleep(0.3)

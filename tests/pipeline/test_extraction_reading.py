@@ -100,13 +100,13 @@ def test_what_was_refused_is_tried_again_on_request(
     read = []
     with monkeypatch.context() as patch:
 
-        def refuse(content: bytes, *rest: object) -> object:
+        def refuse(content: bytes, *rest: object, **more: object) -> object:
             from demijohn.pipeline.errors import UnreadableImage
 
             read.append(content)
             raise UnreadableImage("a bad day")
 
-        patch.setattr("demijohn.pipeline.feed.decode_image", refuse)
+        patch.setattr("demijohn.pipeline.feed.decode_views", refuse)
         assert len(extract(photos, tmp_path / "store").skipped) == 37
         assert len(extract(photos, tmp_path / "store").skipped) == len(read) == 37
         assert len(extract(photos, tmp_path / "store", retry=True).skipped) == 37

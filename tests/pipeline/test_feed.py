@@ -5,22 +5,21 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from demijohn.cache.index import hash_bytes
 from demijohn.pipeline.checking import check_backbone
 from demijohn.pipeline.errors import UnreadableImage
-from demijohn.pipeline.feed import Decoded, Picture, decoding_ahead, read_file
+from demijohn.pipeline.feed import Decoded, Frame, Picture, decoding_ahead, read_file
 from demijohn.pipeline.images import ReadingPolicy
 from support.pictures import encode, picture
 
 CONTENT = encode(picture(0))
+FRAME = Frame((8, 8), "squash-bilinear")
 
 
 def decode(path: Path, policy: ReadingPolicy | None = None) -> Decoded:
-    with decoding_ahead(
-        [Picture(path, path.name, hash_bytes(CONTENT))], (8, 8), "squash-bilinear", policy or ReadingPolicy(), ahead=1
-    ) as decoded:
+    wanted = Picture(path, path.name, hash_bytes(CONTENT), (FRAME,))
+    with decoding_ahead([wanted], policy or ReadingPolicy(), ahead=1) as decoded:
         return next(decoded)
 
 
@@ -113,4 +112,6 @@ def test_the_policy_reaches_the_decoder(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(CONTENT)
     assert "more than the 9 pixels" in decode(path, ReadingPolicy(max_pixels=9)).reason
-    assert np.asarray(decode(path).pixels).shape == (8, 8, 3)
+    pixels = decode(path).pixels
+    assert pixels is not None
+    assert pixels[FRAME].shape == (8, 8, 3)

@@ -7,7 +7,7 @@ import pytest
 from demijohn.pipeline import explain_features, extract_features, plan_features
 from support.pictures import encode, picture
 
-TINY = {"backbone": "tiny", "weights": "random"}
+TINY = {"backbones": ("tiny",), "weights": "random"}
 
 
 def test_a_plan_tells_counts_size_and_time_and_creates_nothing(swift: str, photos: Path, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_plan_tells_counts_size_and_time_and_creates_nothing(swift: str, photo
 
 def test_a_plan_of_a_full_cache_measures_nothing(swift: str, photos: Path, tmp_path: Path) -> None:
     (photos / "red" / "broken.png").write_bytes(b"x")
-    extract_features(photos, store=tmp_path / "store", **TINY)  # type: ignore[arg-type]
+    extract_features(photos, store=tmp_path / "store", backbone="tiny", weights="random")
     before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "store").rglob("*"))
     told = plan_features(photos, store=tmp_path / "store", **TINY)  # type: ignore[arg-type]
     assert str(told) == "37 images: 36 cached, 0 new; 1 refused earlier\nnothing to extract"
@@ -43,8 +43,8 @@ def test_a_plan_of_a_full_cache_measures_nothing(swift: str, photos: Path, tmp_p
 def test_the_one_field_that_differs_is_named(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract_features(photos, backbone="tiny", weights="random:1", store=store)
-    told = explain_features(photos, backbone="tiny", weights="random:2", store=store)
-    (other,) = told.others
+    told = explain_features(photos, backbones=("tiny",), weights="random:2", store=store)
+    ((_, (other,)),) = told.families
     assert (other.rows, other.cached) == (36, 36)
     (difference,) = other.differences
     assert difference.startswith("weights: random:1:keras-")
@@ -63,17 +63,16 @@ def test_a_changed_record_is_explained_by_its_field(
     from demijohn.models import BACKBONES, Preprocessing
     from support.standin import TINY as RECORD
 
-    extract_features(photos, store=tmp_path / "store", **TINY)  # type: ignore[arg-type]
+    extract_features(photos, store=tmp_path / "store", backbone="tiny", weights="random")
     changed = value or Preprocessing((0.0,) * 3, (1.0,) * 3)
     monkeypatch.setitem(BACKBONES, "tiny", replace(RECORD, **{field: changed}))
-    ((difference,),) = [
-        other.differences for other in explain_features(photos, store=tmp_path / "store", **TINY).others
-    ]  # type: ignore[arg-type]
+    told = explain_features(photos, store=tmp_path / "store", **TINY)  # type: ignore[arg-type]
+    ((_, ((difference,),)),) = [(family, [other.differences for other in others]) for family, others in told.families]
     assert difference.startswith(f"{field}: ")
 
 
 def test_new_pictures_are_no_riddle(swift: str, photos: Path, tmp_path: Path) -> None:
-    extract_features(photos, store=tmp_path / "store", **TINY)  # type: ignore[arg-type]
+    extract_features(photos, store=tmp_path / "store", backbone="tiny", weights="random")
     assert "every picture that can be read is cached" in str(
         explain_features(photos, store=tmp_path / "store", **TINY)  # type: ignore[arg-type]
     )

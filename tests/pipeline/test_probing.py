@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
 from demijohn.pipeline import Extraction, OtherNumbers, extract_features
-from demijohn.pipeline.probing import PICTURES, make_probe
+from demijohn.pipeline.feed import Frame
+from demijohn.pipeline.images import DEFAULT_POLICY
+from demijohn.pipeline.probing import PICTURES, make_probes
 from numpy.typing import NDArray
 from support.pictures import encode, picture
 from support.swift import SwiftEngine
@@ -21,8 +23,8 @@ def shift(patch: pytest.MonkeyPatch, share: float) -> None:
     """Let the engine give numbers that differ by a share."""
     exact = SwiftEngine.extract
 
-    def shifted(self: SwiftEngine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return exact(self, images) * np.float32(1 + share)
+    def shifted(self: SwiftEngine, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        return tuple(rows * np.float32(1 + share) for rows in exact(self, images))
 
     patch.setattr(SwiftEngine, "extract", shifted)
 
@@ -33,13 +35,14 @@ def test_the_probe_stands_in_recipe_json_and_is_of_the_whole_chain(swift: str, p
     assert begun is not None
     assert set(begun.probe.vectors) == set(PICTURES)
     engine = SwiftEngine(None, None, batch_size=32)
-    again = make_probe(engine, begun.recipe)  # type: ignore[arg-type]
+    frame = Frame((16, 16), "squash-bilinear")
+    (again,) = make_probes(engine, [frame], DEFAULT_POLICY)[frame]  # type: ignore[arg-type]
     assert begun.probe.difference(again) == 0
     one, other = begun.probe.vectors.values()
     assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("link", ["decode_image", "the engine"])
+@pytest.mark.parametrize("link", ["decode_views", "the engine"])
 def test_other_numbers_are_refused_with_how_much_and_the_way_out(
     link: str, swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,9 +50,9 @@ def test_other_numbers_are_refused_with_how_much_and_the_way_out(
     extract(photos, store)
     rows = FeatureStore(store).find_feature_set().keys()
     (photos / "red" / "new.png").write_bytes(encode(picture(99)))
-    if link == "decode_image":
+    if link == "decode_views":
         monkeypatch.setattr(
-            "demijohn.pipeline.probing.decode_image", lambda *_: np.full((16, 16, 3), 200, dtype=np.uint8)
+            "demijohn.pipeline.probing.decode_views", lambda *_, **__: [np.full((16, 16, 3), 200, dtype=np.uint8)]
         )
     else:
         shift(monkeypatch, 0.01)
@@ -104,15 +107,15 @@ def test_two_who_begin_at_once_agree_on_one_probe(
     """The other one begins between this one's look at the store and its first write."""
     from demijohn.pipeline import probing
 
-    make = probing.make_probe
+    make = probing.make_probes
 
     def meanwhile(*arguments: Any) -> Any:
-        monkeypatch.setattr(probing, "make_probe", make)
+        monkeypatch.setattr(probing, "make_probes", make)
         with monkeypatch.context() as patch:
             shift(patch, 0.5)
             extract(photos, tmp_path / "store")
         return make(*arguments)
 
-    monkeypatch.setattr(probing, "make_probe", meanwhile)
+    monkeypatch.setattr(probing, "make_probes", meanwhile)
     with pytest.raises(OtherNumbers):
         extract(photos, tmp_path / "store")

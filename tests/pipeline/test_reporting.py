@@ -84,7 +84,7 @@ def test_runs_of_an_earlier_state_are_outdated_with_a_command_that_works(tiny: s
     again = next(each.command for each in report.outdated if each.run == old.id)
     assert shlex.split(again)[1:] == shlex.split(
         f"--head dense --features {old.record['features_digest'][:12]} --dataset photos --store {store} "
-        "--hidden 8,4 --batch-norm --epochs 2 --seed 3"
+        "--hidden 8,4 --batch-norm --epochs 2 --views 1 --seed 3"
     )
 
 
@@ -170,7 +170,15 @@ def test_the_table_in_markdown() -> None:
             "log_loss_interval": loss and [loss, loss],
         }
 
-    common = {"backbone": "xception", "warnings": [], "found": {}, "seed": 0}
+    common = {
+        "backbone": "xception",
+        "inputs": "xception",
+        "warnings": [],
+        "found": {},
+        "seed": 0,
+        "views": 1,
+        "tta": False,
+    }
     dense = {
         **common,
         "run": "dense-1",
@@ -197,6 +205,7 @@ def test_the_table_in_markdown() -> None:
         "dataset": "d",
         "runs": [dense, svm],
         "best": "dense-1",
+        "views": [],
         "outdated": [],
         "notes": [],
         "skipped": [],
@@ -207,7 +216,7 @@ def test_the_table_in_markdown() -> None:
     assert GOLDEN in to_markdown(report, [], {})
     assert len(COLUMNS) == len(cells_of(svm))
     assert command_of({**svm, "dataset": "my photos", "features_digest": "0123456789abcdef"}, store=Path("s")) == (
-        "train-head --head svm --features 0123456789ab --dataset 'my photos' --store s"
+        "train-head --head svm --features 0123456789ab --dataset 'my photos' --store s --views 1"
     )
 
 

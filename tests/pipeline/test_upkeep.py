@@ -230,7 +230,7 @@ def test_rows_made_again_are_those_stored(
     from support.swift import SwiftEngine
 
     exact = SwiftEngine.extract
-    monkeypatch.setattr(SwiftEngine, "extract", lambda self, images: exact(self, images) * np.float32(1.25))
+    monkeypatch.setattr(SwiftEngine, "extract", lambda self, images: (exact(self, images)[0] * np.float32(1.25),))
     (photos / "red" / "000.png").write_bytes(b"other")
     (shifted,) = recompute_rows(99, store=store)
     assert (shifted.rows, shifted.gone) == (35, 1)

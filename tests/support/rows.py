@@ -32,7 +32,7 @@ def rows(numbers: Iterable[int]) -> tuple[list[Key], NDArray[np.float32]]:
 
 def recipe(backbone: str = "xception") -> Recipe:
     """Return a recipe that differs by its backbone."""
-    return Recipe(backbone, "w", (9, 9), "d", "c", "o", "r", "p", "last", "avg", "float32", 0)
+    return Recipe(backbone, "w", (9, 9), "d", "c", "o", "r", "p", "last", "avg", "float32")
 
 
 def feature_set(folder: Path) -> FeatureSet:

@@ -20,7 +20,7 @@ import numpy as np
 from demijohn.models.backbones import BACKBONES
 from demijohn.models.taps import Tap
 from numpy.typing import NDArray
-from support.standin import TINY, WIDTH
+from support.standin import SIZE, TINY, WIDTH
 
 
 class SwiftEngine:
@@ -32,6 +32,7 @@ class SwiftEngine:
     def __init__(self, _backbone: Any, _network: Any, *, batch_size: int, taps: Sequence[Tap] = (Tap(),)) -> None:
         self.batch_size = batch_size
         self.taps = tuple(taps)
+        self.input_size = (SIZE, SIZE)
         self.shapes = ((WIDTH,),) * len(self.taps)
 
     def extract(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
@@ -54,7 +55,7 @@ def use_swift_engine(patch: Any = None) -> None:
     for module in (probing, outlook, recomputation):
         put(module, "TensorFlowEngine", SwiftEngine)
     put(probing, "device_name", lambda: "CPU")
-    put(frozen, "load_extractor", lambda _backbone, located: (None, located.identity))
+    put(frozen, "load_extractor", lambda _backbone, located, **_: (None, located.identity))
     BACKBONES[TINY.name] = TINY
 
 

@@ -1,0 +1,199 @@
+"""An extraction at work: sets are opened, pictures pass, rows are stored, until nothing is missing that can be read."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..cache.features import FeatureSet
+from ..cache.part import Key
+from ..cache.refusals import Refusal
+from ..cache.table import Skipped
+from ..models.engines import BATCH_SIZE, TensorFlowEngine
+from . import images as decoding
+from .dataset import build_dataset
+from .feed import Decoded, decoding_ahead
+from .images import ReadingPolicy
+from .interruption import stopping_gently
+from .lanes import Lanes, Target
+from .probing import Opened, Opener
+from .progress import Progress
+from .survey import Family, Survey, Wanted, pictures_of, plan_view
+from .units import format_size
+
+BATCHES_AHEAD = 4
+"""How many are decoded ahead of the networks; bounds the memory."""
+
+
+class Work:
+    """An extraction from its survey to its end."""
+
+    def __init__(self, survey: Survey, options: Sequence[str], progress: Progress) -> None:
+        self.families = survey.families
+        self.table = survey.table
+        self.refusals = survey.refusals
+        self.rate: float | None = None
+        """Pictures per second, decoding and storing included."""
+        self.devices: dict[str, str] = {}
+        """By name of the backbone, where it was run."""
+        self.added: Counter[str] = Counter()
+        """Rows, by digest of the feature set."""
+        self._survey = survey
+        self._progress = progress
+        self._outcome = _Outcome(survey.reading)
+        self._opened: dict[str, Opened] = {}
+        self._openers = _make_openers(survey, options, progress)
+
+    def choose_generations(self) -> None:
+        """Take, for every family, the generation whose numbers this installation gives, or begin one."""
+        families = []
+        for family in self.families:
+            opener = self._openers[id(family.frozen)]
+            first = opener.open(family.first.features, family.first.frame, new=True)
+            recipe = first.features.recipe
+            sets = [
+                self._survey.store.feature_set(recipe.of_view(each.recipe.view, each.recipe.augment))
+                for each in family.views
+            ]
+            if first.features.digest != family.first.features.digest:
+                self._progress.say(f"with the features of this installation, {recipe.folder}")
+            self._opened[first.features.digest] = first
+            families.append(self._planned(family, sets))
+        self.families = tuple(families)
+
+    def run(self) -> None:
+        """Extract until nothing is missing that can be read."""
+        survey, outcome = self._survey, self._outcome
+        # Each turn stores rows, learns of refusals or loses files, so it ends.
+        while any(family.missing for family in self.families):
+            try:
+                self._pass()
+            finally:
+                survey.store.add_refusals(outcome.take_refused(self.refusals))
+            # What was really read counts: a file may have changed or gone since it was hashed.
+            keys = survey.keys | outcome.changed
+            keys = {path: key for path, key in keys.items() if path not in outcome.lost}
+            skipped = [*survey.lost, *(Skipped(path, reason) for path, reason in outcome.lost.items())]
+            self.table = build_dataset(
+                self.table.name,
+                survey.listing,
+                keys,
+                seed=self.table.origin.seed,
+                unreadable=self.refusals,
+                skipped=skipped,
+            )
+            survey.store.save_dataset(self.table)
+            self.families = tuple(
+                self._planned(family, [each.features for each in family.views]) for family in self.families
+            )
+        for family in self.families:
+            for each in family.views:
+                each.features.refresh()
+                each.features.note_use()
+
+    def _planned(self, family: Family, sets: Iterable[FeatureSet]) -> Family:
+        views = [plan_view(each, self.table, self.refusals, self._survey.views_for) for each in sets]
+        return replace(family, views=tuple(views))
+
+    def _pass(self) -> None:
+        """Run the networks once over everything that is missing, and store the features."""
+        lacking = [(family, each) for family in self.families for each in family.views if each.plan.missing]
+        targets = [self._target(family, each) for family, each in lacking]
+        pictures = pictures_of(self.table, [each for _, each in lacking])
+        largest = max(len(picture.frames) for picture in pictures)
+        ahead = max(2, BATCHES_AHEAD * BATCH_SIZE // largest)
+        cached = min(len(family.first.plan.present) for family in self.families)
+        started, outcome = time.monotonic(), self._outcome
+        done = 0
+        with (
+            stopping_gently() as stop,
+            Lanes(targets) as lanes,
+            self._progress.count(len(pictures), cached=cached) as count,
+            decoding_ahead(pictures, outcome.reading, ahead=ahead) as decoded,
+        ):
+            try:
+                for picture in decoded:
+                    if stop.is_set():
+                        raise KeyboardInterrupt
+                    lanes.add(picture)
+                    outcome.note(picture)
+                    good = picture.pixels is not None
+                    done += good
+                    count(extracted=int(good), skipped=int(not good))
+                lanes.finish()
+            finally:
+                for _, target in targets:
+                    self.added[target.features.digest] += len(target.added)
+        self.rate = done / (time.monotonic() - started)
+
+    def _target(self, family: Family, wanted: Wanted) -> tuple[TensorFlowEngine, Target]:
+        opener = self._openers[id(family.frozen)]
+        digest = wanted.features.digest
+        if digest not in self._opened:
+            self._opened[digest] = opener.open(wanted.features, wanted.frame)
+            self._tell(family, wanted, self._opened[digest])
+        opened = self._opened[digest]
+        self.devices[family.frozen.backbone.name] = opened.engine.device
+        missing = frozenset(wanted.plan.missing)
+        return opened.engine, Target(opened.features, wanted.frame, opened.output, missing)
+
+    def _tell(self, family: Family, wanted: Wanted, opened: Opened) -> None:
+        recipe, engine = wanted.recipe, opened.engine
+        if recipe.backbone not in self.devices:
+            self._progress.say(
+                f"running {recipe.backbone} on {engine.device}, {recipe.precision}, {recipe.resize}, "
+                f"batches of {engine.batch_size}"
+            )
+        if recipe.pooling == "none" and not recipe.view:
+            shape = engine.shapes[opened.output]
+            size = format_size(family.missing * 4 * math.prod(shape))
+            self._progress.warn(
+                f"whole maps are kept, {' x '.join(map(str, shape))} numbers per picture: {size} in all"
+            )
+
+
+def _make_openers(survey: Survey, options: Sequence[str], progress: Progress) -> dict[int, Opener]:
+    """Return what opens the feature sets of each backbone, by its `id`."""
+    openers = {}
+    for frozen in {id(family.frozen): family.frozen for family in survey.families}.values():
+        own = [family for family in survey.families if family.frozen is frozen]
+        openers[id(frozen)] = Opener(
+            survey.store,
+            frozen,
+            [family.tap for family in own],
+            [each.frame for each in own[0].views],
+            survey.reading,
+            options,
+            progress,
+        )
+    return openers
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of the pictures that were read."""
+
+    reading: ReadingPolicy
+    refused: list[Refusal] = field(default_factory=list)
+    """Not stored yet."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Path and reason of files that could be read when they were hashed, and not any more."""
+    changed: dict[str, Key] = field(default_factory=dict)
+    """Path to the key of the bytes that were really read, where they had changed."""
+
+    def note(self, picture: Decoded) -> None:
+        """Take note of one picture that was read, or could not be."""
+        if picture.key is None:
+            self.lost[picture.name] = picture.reason
+            return
+        if picture.key != picture.expected:
+            self.changed[picture.name] = picture.key
+        if picture.pixels is None:
+            self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoding.decoder_version()))
+
+    def take_refused(self, known: dict[Key, str]) -> list[Refusal]:
+        """Return the refusals that are not stored yet, and add them to those that are known."""
+        new, self.refused = self.refused, []
+        known.update({refusal.key: refusal.reason for refusal in new})
+        return new
