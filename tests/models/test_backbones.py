@@ -18,8 +18,8 @@ MODULES = {
     "resnet50": ("resnet", "ResNet50"),
     "efficientnet-v2-b0": ("efficientnet_v2", "EfficientNetV2B0"),
 }
-"""Where Keras keeps each backbone's network and its preprocessing; every record but our own network's."""
-OWN = {"efficientnet-lite0"}
+"""Where Keras keeps each backbone's network and its preprocessing; every record but our own networks'."""
+OWN = {"efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"}
 
 every = pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
 from_keras = pytest.mark.parametrize("name", MODULES)
@@ -50,7 +50,8 @@ def test_the_network_is_as_its_record_says(guard: None, backbone: Backbone, top:
     assert len(network.output_shape) == (2 if top else 4)
     assert network.compute_dtype == "float32"
     if top:
-        assert network.count_params() / 1e6 == pytest.approx(backbone.parameters, abs=0.06)
+        # Some sources count the statistics of batch normalisation, some do not.
+        assert network.count_params() / 1e6 == pytest.approx(backbone.parameters, abs=0.08)
         assert network.count_params() * 4 / 2**20 == pytest.approx(backbone.megabytes, rel=0.1)
         assert network.layers[-1].activation.__name__ == "softmax"
 

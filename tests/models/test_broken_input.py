@@ -19,7 +19,7 @@ from demijohn.models import (
     locate_weights,
 )
 from demijohn.models.checkpoint import read_checkpoint
-from demijohn.models.efficientnet_lite import load_efficientnet_lite0
+from demijohn.models.efficientnet_lite import load_efficientnet_lite
 from support.standin import TINY
 
 Encoder = Callable[..., bytes]
@@ -77,7 +77,7 @@ def test_weights_of_efficientnet_b0_are_not_taken_for_lite0(
     more = {f"_blocks.{n}._se_reduce.weight": np.zeros((8, 32, 1, 1), "<f4") for n in range(16)}
     (tmp_path / "x.pth").write_bytes(arrays_to_checkpoint({**read_checkpoint(lite0_file), **more}))
     with pytest.raises(BadWeights, match="_se_reduce"):
-        load_efficientnet_lite0(
+        load_efficientnet_lite(
             BACKBONES["efficientnet-lite0"].build(top=False, input_size=(224, 224)), tmp_path / "x.pth"
         )
 
