@@ -223,31 +223,51 @@ def audit_command(as_json: bool, top: int, **arguments: Any) -> None:
 
 @demijohn.command("backbones")
 @click.argument("name", required=False)
+@click.option(
+    "--sort",
+    type=click.Choice(["top-1", "top-5", "mb", "parameters", "depth", "width", "name"]),
+    help="Best first; unknown last. [as Keras lists them]",
+)
+@click.option("--max-mb", type=options.positive, metavar="MB", help="Only those whose weights are no larger.")
+@click.option("--here", is_flag=True, help="Only those whose weights are on this machine.")
+@click.option("--fetch", is_flag=True, help="Download the weights of NAME now.")
 @click.option("--check", type=click.Path(path_type=Path), metavar="IMAGE", help="Print a picture's ImageNet top five.")
 @options.weights
 @options.common
-def backbones_command(name: str | None, check: Path | None, weights: str, as_json: bool, **_: Any) -> None:
+def backbones_command(
+    name: str | None,
+    sort: str | None,
+    max_mb: float | None,
+    here: bool,
+    fetch: bool,
+    check: Path | None,
+    weights: str,
+    as_json: bool,
+    progress: Progress,
+    **_: Any,
+) -> None:
     """The catalogue of backbones; all about one; or what one sees in a picture."""
-    from ..models.backbones import BACKBONES, find_backbone
+    from .catalogue import describe_backbone, fetch_backbone, list_backbones
 
+    if name is None and (check is not None or fetch):
+        raise click.UsageError(f"{'--fetch' if fetch else '--check'} needs the NAME of a backbone")
     if check is not None:
         from .checking import check_backbone
 
-        if name is None:
-            raise click.UsageError("--check needs the NAME of a backbone")
+        assert name is not None
         guesses = check_backbone(name, check, weights=weights)
         if as_json:
             print_json({"backbone": name, "image": str(check), "top": [each.to_json() for each in guesses]})
         else:
             answers.print_guesses(guesses)
     elif name is not None:
-        facts = find_backbone(name).to_json()
+        facts = fetch_backbone(name, progress=progress) if fetch else describe_backbone(name)
         if as_json:
             print_json(facts)
         else:
             answers.print_facts(facts)
     else:
-        catalogue = [each.to_json() for each in BACKBONES.values()]
+        catalogue = list_backbones(sort=sort, max_mb=max_mb, here=here)
         if as_json:
             print_json({"backbones": catalogue})
         else:

@@ -44,6 +44,27 @@ def preprocess(pixels: Pixels, preprocessing: Preprocessing) -> NDArray[np.float
     return (image - np.asarray(preprocessing.mean, np.float32)) / np.asarray(preprocessing.scale, np.float32)
 
 
+ONE_PER_FAMILY = (
+    "efficientnet-lite0",
+    "xception",
+    "vgg16",
+    "resnet50",
+    "resnet50-v2",
+    "inception-v3",
+    "inception-resnet-v2",
+    "mobilenet",
+    "mobilenet-v2",
+    "mobilenet-v3-small",
+    "densenet121",
+    "nasnet-mobile",
+    "efficientnet-b0",
+    "efficientnet-v2-b0",
+    "efficientnet-v2-s",
+    "convnext-tiny",
+)
+"""The smallest of each; the others differ in depth and width alone."""
+
+
 @pytest.fixture(scope="module")
 def engine(lively: Any) -> TensorFlowEngine:
     return TensorFlowEngine(TINY, lively, batch_size=BATCH)
@@ -144,8 +165,9 @@ def test_real_features_do_not_depend_on_the_batch(lite: Backbone, lite_extractor
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
-def test_no_backbone_depends_on_the_batch(guard: None, backbone: Backbone) -> None:
+@pytest.mark.parametrize("name", ONE_PER_FAMILY)
+def test_no_backbone_depends_on_the_batch(guard: None, name: str) -> None:
+    backbone = BACKBONES[name]
     network, _ = load_extractor(backbone, LocatedWeights(None, 0))
     tried = TensorFlowEngine(backbone, network, batch_size=BATCH_SIZE)
     pixels = draw_pixels(BATCH_SIZE, backbone.input_size)
@@ -154,8 +176,10 @@ def test_no_backbone_depends_on_the_batch(guard: None, backbone: Backbone) -> No
     assert tried.extract(pixels[::-1])[0][::-1].tobytes() == features.tobytes()
     for index in (0, 1, BATCH_SIZE // 2, BATCH_SIZE - 1):
         assert tried.extract(pixels[index : index + 1])[0].tobytes() == features[index : index + 1].tobytes()
-    expected = np.asarray(network(preprocess(pixels, backbone.preprocessing), training=False))
-    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    maps = np.asarray(network(preprocess(pixels, backbone.preprocessing), training=False))
+    if not backbone.norm_after_pooling:
+        expected = maps.mean(axis=(1, 2))
+        np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 # What stays, and what is refused.

@@ -355,7 +355,7 @@ def test_weights_of_keras_are_no_file_for_lite0(saved: Path) -> None:
 
 
 def test_a_network_of_another_width_is_refused(guard: None) -> None:
-    with pytest.raises(ModelError, match=r"gives \(None, 8\), expected \(None, 9\)"):
+    with pytest.raises(ModelError, match=r"gives \(None, 16, 16, 8\), expected 9 features"):
         load_extractor(replace(TINY, width=9), LocatedWeights(None, 0))
 
 

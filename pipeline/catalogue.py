@@ -1,0 +1,67 @@
+"""The catalogue of backbones: sorted, filtered, and fetched ahead of time."""
+
+from typing import Any
+
+from ..models.backbones import BACKBONES, find_backbone
+from ..models.weights import fetch_weights
+from .progress import SILENT, Progress
+
+_COLUMNS = {
+    "top-1": ("top1", True),
+    "top-5": ("top5", True),
+    "mb": ("megabytes", False),
+    "parameters": ("parameters_millions", False),
+    "depth": ("depth", False),
+    "width": ("width", False),
+    "name": ("name", False),
+}
+"""By what may be sorted: the fact, and whether more is better."""
+
+
+def list_backbones(*, sort: str | None = None, max_mb: float | None = None, here: bool = False) -> list[dict[str, Any]]:
+    """Return the facts of the backbones, as `demijohn backbones --json` prints them.
+
+    Parameters
+    ----------
+    sort : str, optional
+        `top-1`, `top-5`, `mb`, `parameters`, `depth`, `width` or `name`: best or smallest first, unknown last.
+    max_mb : float, optional
+        Only those whose weights are no larger, in megabytes.
+    here : bool
+        Only those whose weights are on this machine.
+    """
+    chosen = [record.to_json() for record in BACKBONES.values()]
+    if max_mb is not None:
+        chosen = [facts for facts in chosen if facts["megabytes"] <= max_mb]
+    if here:
+        chosen = [facts for facts in chosen if facts["weights_here"]]
+    if sort is not None:
+        fact, more_is_better = _COLUMNS[sort]
+        known = [facts for facts in chosen if facts[fact] is not None]
+        known.sort(key=lambda facts: facts[fact], reverse=more_is_better)
+        chosen = known + [facts for facts in chosen if facts[fact] is None]
+    return chosen
+
+
+def describe_backbone(name: str) -> dict[str, Any]:
+    """Return the facts of one backbone.
+
+    Raises
+    ------
+    UnknownBackbone
+        There is none of that name.
+    """
+    return find_backbone(name).to_json()
+
+
+def fetch_backbone(name: str, *, progress: Progress = SILENT) -> dict[str, Any]:
+    """Download the weights of a backbone unless they are here, and return its facts.
+
+    Raises
+    ------
+    UnknownBackbone, MissingWeights, BadWeights
+        There is none, or its weights cannot be had.
+    """
+    record = find_backbone(name)
+    progress.say(f"the weights of {record.name} are in {fetch_weights(record)}")
+    return record.to_json()
