@@ -45,8 +45,8 @@ class WeightsFile:
     name: str
     """Name below Keras' folder `models`."""
     url: str
-    md5: str | None
-    """As Keras states it; None where it states none."""
+    checksum: str | None
+    """MD5 or SHA-256, as Keras states it; None where it states none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,7 +157,7 @@ def _download(backbone: Backbone, published: WeightsFile | None) -> Path:
         # Keras shows its progress on stdout, which belongs to the answer.
         with contextlib.redirect_stdout(io.StringIO()):
             return Path(
-                keras.utils.get_file(published.name, published.url, cache_subdir="models", file_hash=published.md5)
+                keras.utils.get_file(published.name, published.url, cache_subdir="models", file_hash=published.checksum)
             )
     except Exception as error:
         # get_file raises a bare Exception for every failure.

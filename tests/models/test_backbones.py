@@ -1,47 +1,30 @@
-"""The registry of backbones: every record agrees with the network it describes and with what Keras publishes."""
+"""The registry of backbones: plain facts, found by any spelling of their names."""
 
 import dataclasses
-import importlib
 import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from demijohn.models import BACKBONES, Backbone, Preprocessing, UnknownBackbone, find_backbone
 from demijohn.models.backbone import keras_folder
 from support.standin import TINY
 
-MODULES = {
-    "xception": ("xception", "Xception"),
-    "mobilenet-v2": ("mobilenet_v2", "MobileNetV2"),
-    "resnet50": ("resnet", "ResNet50"),
-    "efficientnet-v2-b0": ("efficientnet_v2", "EfficientNetV2B0"),
-}
-"""Where Keras keeps each backbone's network and its preprocessing; every record but our own networks'."""
-OWN = {"efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"}
+OURS = [backbone for backbone in BACKBONES.values() if backbone.keras_name is None]
+KERAS = [backbone for backbone in BACKBONES.values() if backbone.keras_name is not None]
 
 every = pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
-from_keras = pytest.mark.parametrize("name", MODULES)
+from_keras = pytest.mark.parametrize("backbone", KERAS, ids=lambda backbone: backbone.name)
 
 
-def application(name: str) -> Any:
-    """Return the module of `keras.applications` with the network's own constants and preprocessing."""
-    from demijohn.models.backend import import_keras
-
-    import_keras()
-    return importlib.import_module(f"keras.src.applications.{MODULES[name][0]}")
-
-
-def test_the_table_covers_the_registry() -> None:
-    assert set(BACKBONES) == OWN | set(MODULES)
+def test_our_own_networks_stand_first() -> None:
+    assert list(BACKBONES.values()) == [*OURS, *KERAS]
     assert all(name == record.name for name, record in BACKBONES.items())
 
 
-# The network.
+# The network; for those of Keras see test_applications.
 
 
-@every
+@pytest.mark.parametrize("backbone", OURS, ids=lambda backbone: backbone.name)
 @pytest.mark.parametrize("top", [False, True])
 def test_the_network_is_as_its_record_says(guard: None, backbone: Backbone, top: bool) -> None:
     network = backbone.build(top=top, input_size=backbone.input_size)
@@ -52,47 +35,8 @@ def test_the_network_is_as_its_record_says(guard: None, backbone: Backbone, top:
     if top:
         # Some sources count the statistics of batch normalisation, some do not.
         assert network.count_params() / 1e6 == pytest.approx(backbone.parameters, abs=0.08)
-        assert network.count_params() * 4 / 2**20 == pytest.approx(backbone.megabytes, rel=0.1)
+        assert network.count_params() * 4e-6 == pytest.approx(backbone.megabytes, rel=0.1)
         assert network.layers[-1].activation.__name__ == "softmax"
-
-
-@from_keras
-def test_preprocessing_is_that_of_keras(guard: None, name: str) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 7, 5, 3)).astype(np.float32)
-    # Keras works in place.
-    expected = application(name).preprocess_input(pixels.copy())
-    preprocessing = BACKBONES[name].preprocessing
-    image = pixels[..., ::-1] if preprocessing.channels == "bgr" else pixels
-    np.testing.assert_allclose(
-        (image - np.asarray(preprocessing.mean, np.float32)) / np.asarray(preprocessing.scale, np.float32),
-        expected,
-        rtol=1e-5,
-        atol=1e-5,
-    )
-
-
-class _Asked(Exception):
-    """Ends a build when Keras asks for its file."""
-
-
-@from_keras
-@pytest.mark.parametrize("top", [False, True])
-def test_the_file_is_the_one_that_keras_itself_asks_for(
-    guard: None, monkeypatch: pytest.MonkeyPatch, name: str, top: bool
-) -> None:
-    module = application(name)
-
-    def get_file(fname: str, origin: str, **options: Any) -> None:
-        raise _Asked(fname, origin, options.get("cache_subdir"), options.get("file_hash"))
-
-    monkeypatch.setattr(module.file_utils, "get_file", get_file)
-    with pytest.raises(_Asked) as asked:
-        getattr(module, MODULES[name][1])(
-            weights="imagenet", include_top=top, input_shape=(*BACKBONES[name].input_size, 3)
-        )
-    published = BACKBONES[name].weights_top if top else BACKBONES[name].weights
-    assert published is not None
-    assert (published.name, published.url, "models", published.md5) == asked.value.args
 
 
 # The record.
@@ -103,9 +47,9 @@ def test_facts_are_plausible(backbone: Backbone) -> None:
     assert 0 < backbone.width <= 8192
     assert all(32 <= side <= 1024 for side in backbone.input_size)
     assert 1 <= backbone.megabytes <= 2000
-    assert 1 <= backbone.parameters <= 1000
-    # Four bytes a parameter.
-    assert backbone.megabytes == pytest.approx(4 * backbone.parameters, rel=0.1)
+    assert 0.4 <= backbone.parameters <= 1000
+    # Four bytes a parameter, but Keras states 29 MB for an EfficientNetB0.
+    assert backbone.megabytes == pytest.approx(4 * backbone.parameters, rel=0.1) or backbone.name == "efficientnet-b0"
     assert backbone.depth is None or backbone.depth > 10
     assert backbone.top1 is None or 50 < backbone.top1 < 95
     assert backbone.top5 is None or (backbone.top1 or 0) < backbone.top5 < 100
@@ -120,8 +64,14 @@ def test_facts_are_plausible(backbone: Backbone) -> None:
 def test_files_are_named_once_and_fetched_over_https(backbone: Backbone) -> None:
     for published in filter(None, (backbone.weights, backbone.weights_top)):
         assert published.url.startswith("https://")
-        assert published.url.endswith(f"/{published.name}")
-        assert published.md5 is None or len(bytes.fromhex(published.md5)) == 16
+        # NASNet's are spelt differently in Keras' folder.
+        assert published.url.lower().replace("-", "_").endswith(published.name.replace("-", "_"))
+        assert published.checksum is None or len(bytes.fromhex(published.checksum)) in (16, 32)
+
+
+def test_no_two_backbones_share_a_file() -> None:
+    files = [file for each in BACKBONES.values() for file in (each.weights, each.weights_top) if file]
+    assert len({file.name for file in files}) == len({file.url for file in files}) == len(files)
 
 
 @every
@@ -156,20 +106,29 @@ def test_preprocessings_that_differ_read_differently() -> None:
 
 
 @every
-def test_a_backbone_is_found_by_name(backbone: Backbone) -> None:
-    assert find_backbone(backbone.name) is backbone
+def test_a_backbone_is_found_by_any_spelling_of_its_name(backbone: Backbone) -> None:
+    name = backbone.name
+    for spelling in (name, name.upper(), name.replace("-", "_"), name.replace("-", ""), f" {name.title()} "):
+        assert find_backbone(spelling) is backbone
+
+
+@from_keras
+def test_a_backbone_is_found_by_the_name_of_keras(backbone: Backbone) -> None:
+    found = find_backbone(str(backbone.keras_name))
+    assert found.keras_name == backbone.keras_name
+    assert backbone.name.startswith(found.name), "the plain one of several"
 
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
     [
-        ("Xception", "xception"),
         ("xeption", "xception"),
-        ("ResNet-50", "resnet50"),
         ("resnet", "resnet50"),
-        ("MobileNetV2", "mobilenet-v2"),
-        ("efficientnet_lite0", "efficientnet-lite0"),
-        ("EfficientNetV2B0", "efficientnet-v2-b0"),
+        ("ResNet50V3", "resnet50-v2"),
+        ("MobileNetV3", "mobilenet-v3-small"),
+        ("mobilenet-0.24", "mobilenet-0.25"),
+        ("efficientnet_lite", "efficientnet-lite0"),
+        ("convnext", "convnext-tiny"),
     ],
 )
 def test_a_name_that_is_nearly_right_is_put_right(wrong: str, meant: str) -> None:
@@ -178,11 +137,11 @@ def test_a_name_that_is_nearly_right_is_put_right(wrong: str, meant: str) -> Non
     assert repr(wrong) in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", ["", "?", "quite another thing"])
-def test_a_name_like_none_gets_the_whole_list(wrong: str) -> None:
-    with pytest.raises(UnknownBackbone) as caught:
+@pytest.mark.parametrize("wrong", ["", "?", "-.-", "quite another thing"])
+def test_a_name_like_none_is_told_where_the_names_are(wrong: str) -> None:
+    with pytest.raises(UnknownBackbone, match=f"{len(BACKBONES)} others .*see: demijohn backbones$") as caught:
         find_backbone(wrong)
-    assert all(name in str(caught.value) for name in BACKBONES)
+    assert len(str(caught.value)) < 120
     assert isinstance(caught.value, LookupError)
 
 
@@ -198,10 +157,9 @@ def test_installed_weights_are_here(lite0_file: Path) -> None:
 
 @from_keras
 def test_weights_are_here_once_they_lie_in_the_folder_of_keras(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Backbone
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    backbone = BACKBONES[name]
     assert keras_folder() == tmp_path / "models"
     assert backbone.weights_here() is None
     assert backbone.to_json()["weights_here"] is None
