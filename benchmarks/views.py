@@ -2,7 +2,7 @@
 
     python benchmarks/views.py FOLDER... [--per-class 10] [--draws 20] [--augment standard] [--head logistic]
 
-Each FOLDER holds a folder of pictures per class. Features of its pictures (at most --pool per class) are
+Each FOLDER holds a folder of pictures per class. Features of its pictures (a sample of --pool in all) are
 extracted once, with eight views of every training picture. Then, in each draw, so many training pictures
 per class are chosen at random; a head is trained on their views, another on the pictures alone, C or
 the epoch being chosen on as many validation pictures; and both judge the test split. What is
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--per-class", type=int, default=10)
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--pool", type=int, default=150)
+    parser.add_argument("--pool", type=int, default=1500)
     parser.add_argument("--augment", action="append")
     parser.add_argument("--head", action="append")
     parser.add_argument("--backbone", default="efficientnet-lite0")
