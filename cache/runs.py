@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DamagedFile, NewerFormat, OlderFormat
+from .errors import DamagedFile, NewerFormat
 from .files import PARTIAL, fsync, partial_name, read_json, remove_leftovers, writing_errors
 from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
@@ -132,8 +132,8 @@ def read_run(folder: Path) -> Run:
 
     Raises
     ------
-    NewerFormat, OlderFormat
-        A later or an earlier demijohn wrote it.
+    NewerFormat
+        A later demijohn wrote it.
     DamagedFile
         It is no run.
     """
@@ -145,12 +145,12 @@ def read_run(folder: Path) -> Run:
             f"{folder / 'run.json'} has format {record['format']}, this demijohn reads up to {FORMAT}: "
             "install a newer demijohn"
         )
-    if record["format"] < FORMAT:
-        raise OlderFormat(
-            f"{folder / 'run.json'} has format {record['format']}, this demijohn reads {FORMAT}: "
-            f"remove the folder {folder} and train the head again"
-        )
-    return Run(folder.name, folder, record)
+    return Run(folder.name, folder, record if record["format"] == FORMAT else _from_format_1(record))
+
+
+def _from_format_1(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that was written before there were views and joined backbones."""
+    return {"inputs": record.get("backbone"), "views": 1, "augment": "none", "tta": False, **record}
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

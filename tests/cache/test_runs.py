@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, NewerFormat, OlderFormat, Run, StoreNotWritable, run_id
+from demijohn.cache import DamagedFile, NewerFormat, Run, StoreNotWritable, run_id
 from demijohn.cache.files import machine_name
 from demijohn.cache.part import keys_to_array
 from demijohn.cache.runs import Predictions, list_runs, new_run, read_predictions, read_run, write_predictions
@@ -44,6 +44,20 @@ def test_a_run_that_fails_leaves_nothing_and_an_older_one_as_it_was(tmp_path: Pa
     make(tmp_path / "a", number=2)
     assert [run.record["number"] for run in list_runs(tmp_path)] == [2]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_run_of_format_1_is_read_as_one_of_the_pictures_themselves(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "metrics": {}, "backbone": "xception"}))
+    record = read_run(tmp_path).record
+    assert record == {
+        "format": 1,
+        "metrics": {},
+        "backbone": "xception",
+        "inputs": "xception",
+        "views": 1,
+        "augment": "none",
+        "tta": False,
+    }
 
 
 def test_unfinished_runs_are_not_listed(tmp_path: Path) -> None:
@@ -84,9 +98,6 @@ def test_an_id_depends_on_every_input_and_not_on_their_order() -> None:
 def test_what_is_no_run_is_told(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(DamagedFile, match="expected format and metrics"):
-        read_run(tmp_path)
-    (tmp_path / "run.json").write_text(json.dumps({**RECORD, "format": 1}))
-    with pytest.raises(OlderFormat, match=r"remove the folder .* and train the head again"):
         read_run(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({**RECORD, "format": 99}))
     with pytest.raises(NewerFormat):
