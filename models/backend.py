@@ -9,8 +9,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
+
+_policy = ContextVar("policy", default="float32")
+"""Keras' dtype policy for layers that are built now."""
 
 
 def keras_version() -> str:
@@ -35,7 +39,7 @@ def import_tensorflow() -> Any:
 
 
 def import_keras() -> Any:
-    """Return the module `keras` on TensorFlow, in float32 and channels last."""
+    """Return the module `keras` on TensorFlow, channels last, in float32 unless `computing_in` says otherwise."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import_tensorflow()
     import keras
@@ -46,7 +50,7 @@ def import_keras() -> Any:
             "import demijohn first, or set KERAS_BACKEND=tensorflow"
         )
     keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy(_policy.get())
     keras.config.set_image_data_format("channels_last")
     return keras
 
@@ -54,12 +58,12 @@ def import_keras() -> Any:
 @contextmanager
 def computing_in(precision: str) -> Iterator[None]:
     """Have layers that are built within compute in a precision; their weights stay float32."""
-    keras = import_keras()
-    keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
+    token = _policy.set(precision if precision == "float32" else f"mixed_{precision}")
     try:
         yield
     finally:
-        keras.config.set_dtype_policy("float32")
+        _policy.reset(token)
+        import_keras()
 
 
 def device_name() -> str:
