@@ -13,7 +13,7 @@ from typing import Any
 from .backbone import CAFFE, INSIDE, SYMMETRIC, TORCH, Backbone, Preprocessing
 from .backend import import_keras
 from .errors import BadWeights, MissingWeights, UnsuitableSetting
-from .uncatalogued import digest_architecture, refuse_other_precision, safe_name
+from .uncatalogued import digest_architecture, refuse_other_precision, refusing_fresh_weights, safe_name
 
 PREPROCESSINGS: dict[str, Preprocessing] = {
     "symmetric": SYMMETRIC,
@@ -35,6 +35,7 @@ _UNREADABLE = (
     RuntimeError,
     ImportError,
     NotImplementedError,
+    UserWarning,
     zipfile.BadZipFile,
 )
 
@@ -122,7 +123,8 @@ def _load_whole(path: Path) -> Any:
             f"{path} is no .keras file, which is a zip archive: load what it is and save it with model.save(...keras)"
         )
     try:
-        return import_keras().saving.load_model(path, safe_mode=True, compile=False)
+        with refusing_fresh_weights():
+            return import_keras().saving.load_model(path, safe_mode=True, compile=False)
     except _UNREADABLE as error:
         # Keras tells whole configurations; its first sentence says what is wrong.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

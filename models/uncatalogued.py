@@ -6,6 +6,9 @@ Nobody can look such a network up by its name, so whatever makes it another one 
 import hashlib
 import json
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .backend import import_keras
@@ -59,6 +62,14 @@ def refuse_other_precision(name: str, network: Any) -> None:
             f"{name} computes in {' and '.join(sorted(found))}, as it was saved: expected that as --precision, "
             f"received {asked}"
         )
+
+
+@contextmanager
+def refusing_fresh_weights() -> Iterator[None]:
+    """Make an error of Keras' warning that it found no weights for a layer, which then has random ones."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*freshly-initialized weights")
+        yield
 
 
 def _nameless(value: Any, places: dict[str, int]) -> Any:
