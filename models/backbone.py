@@ -69,6 +69,10 @@ class Backbone:
     preprocessing: Preprocessing
     resize: str
     """Mode and filter by which a picture comes to the input size."""
+    complete: bool = False
+    """`build` returns the network with its weights; no others can be loaded into it."""
+    architecture: str | None = None
+    """SHA-256 of how the network is built, where its name does not tell; mixed into the digest of the weights."""
     norm_after_pooling: bool = False
     """The model's last layer is a layer normalisation that belongs behind the pooling (ConvNeXt)."""
     weights: WeightsFile | None = None

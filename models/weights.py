@@ -50,7 +50,11 @@ def locate_weights(backbone: Backbone, request: str = "imagenet", *, top: bool =
     ------
     MissingWeights
         A file is named that is not there.
+    UnsuitableSetting
+        The backbone takes no other weights than its own.
     """
+    if backbone.complete and request != "imagenet":
+        raise UnsuitableSetting(f"{backbone.name} has its own weights and takes no others: leave out --weights")
     kind, _, seed = request.partition(":")
     if kind == "random" and (not seed or (seed.isdecimal() and int(seed) < 2**32)):
         return LocatedWeights(None, int(seed or 0))
@@ -85,7 +89,7 @@ def load_extractor(backbone: Backbone, located: LocatedWeights, *, precision: st
         model = _load(backbone, located, top=False)
     if model.output_shape[-1] != backbone.width:
         raise ModelError(f"{backbone.name} gives {model.output_shape}, expected {backbone.width} features")
-    return model, located.identity or digest_weights(model)
+    return model, located.identity or _mix(digest_weights(model), backbone.architecture)
 
 
 def load_classifier(backbone: Backbone, located: LocatedWeights) -> Any:
@@ -106,8 +110,16 @@ def digest_weights(model: Any) -> str:
     return digest.hexdigest()
 
 
+def _mix(weights: str, architecture: str | None) -> str:
+    return weights if architecture is None else hashlib.sha256(f"{architecture}{weights}".encode()).hexdigest()
+
+
 def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     keras = import_keras()
+    if backbone.complete:
+        model = _build(backbone, top=top)
+        _refuse_infinite(model, backbone, backbone.source)
+        return model
     if located.seed is not None:
         keras.utils.set_random_seed(located.seed)
         return build_network(backbone, top=top)
@@ -122,11 +134,15 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
         downloaded = file.parent == keras_folder()
         mend = "remove it, and it is downloaded again" if downloaded else "name another file with --weights"
         raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {reason}; {mend}") from error
+    _refuse_infinite(model, backbone, file)
+    return model
+
+
+def _refuse_infinite(model: Any, backbone: Backbone, file: Path | str) -> None:
     for variable in model.weights:
         # Fused kernels turn NaN into zero, so that features would look sound.
         if not np.isfinite(variable).all():
             raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {variable.path} is not finite")
-    return model
 
 
 def build_network(backbone: Backbone, *, top: bool = False) -> Any:
@@ -139,6 +155,8 @@ def build_network(backbone: Backbone, *, top: bool = False) -> Any:
     """
     try:
         return backbone.build(top=top, input_size=backbone.input_size)
+    except ModelError:
+        raise
     except ValueError as error:
         height, width = backbone.input_size
         raise UnsuitableSetting(f"{backbone.name} cannot be built for pictures of {height}x{width}: {error}") from error

@@ -49,7 +49,7 @@ class FrozenBackbone:
             The weights cannot be had, or are not those that the digest was remembered of.
         """
         if self._loaded is None:
-            if self._located.file is None and self._located.seed is None:
+            if self._located.file is None and self._located.seed is None and not self.backbone.complete:
                 self._progress.say(f"downloading the weights of {self.backbone.name}")
             self._loaded = load_extractor(self.backbone, self._located, precision=self.precision)
             if getattr(self, "digest", self._loaded[1]) != self._loaded[1]:
