@@ -206,9 +206,10 @@ class FeatureSet:
     def command(self) -> str:
         """Return the command that adds rows to this set."""
         begun = self.begun
-        options = begun.provenance.get("options", []) if begun else []
+        provenance = begun.provenance if begun else {}
+        backbone, options = provenance.get("backbone", self.recipe.backbone), provenance.get("options", [])
         store = self.folder.parent.parent
-        return shlex.join(["extract-features", "--backbone", self.recipe.backbone, *options, "--store", str(store)])
+        return shlex.join(["extract-features", "--backbone", backbone, *options, "--store", str(store)])
 
 
 def match_keys(wanted: NDArray[np.bytes_], keys: NDArray[np.bytes_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -2,12 +2,14 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from .backbone import Backbone
 from .backbones import find_backbone
-from .errors import UnsuitableSetting
+from .errors import UnknownBackbone, UnsuitableSetting
 from .hub import HUB, hub_backbone
 from .own import own_backbone
+from .uncatalogued import safe_name
 
 
 def resolve_backbone(
@@ -47,6 +49,22 @@ def resolve_backbone(
         return hub_backbone(name.removeprefix(HUB), input_size=input_size)
     backbone = find_backbone(name)
     return backbone if input_size is None else replace(backbone, input_size=input_size)
+
+
+def stored_name(name: str) -> str:
+    """Return under which name the features of a backbone are kept, whatever it was called; nothing is loaded.
+
+    >>> stored_name("EfficientNetV2B0"), stored_name("models/My Flowers.keras"), stored_name("hub:vit_tiny")
+    ('efficientnet-v2-b0', 'own-my-flowers', 'hub-vit-tiny')
+    """
+    if _is_model_file(name):
+        return safe_name("own", Path(name).stem)
+    if name.startswith(HUB):
+        return safe_name("hub", name.removeprefix(HUB))
+    try:
+        return find_backbone(name).name
+    except UnknownBackbone:
+        return name
 
 
 def _is_model_file(name: str) -> bool:

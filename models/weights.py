@@ -117,7 +117,7 @@ def _mix(weights: str, architecture: str | None) -> str:
 def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     keras = import_keras()
     if backbone.complete:
-        model = _build(backbone, top=top)
+        model = build_network(backbone, top=top)
         _refuse_infinite(model, backbone, backbone.source)
         return model
     if located.seed is not None:

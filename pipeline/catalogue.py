@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..models.backbones import BACKBONES, find_backbone
+from ..models.resolving import resolve_backbone
 from ..models.weights import fetch_weights
 from .progress import SILENT, Progress
 
@@ -51,7 +52,7 @@ def describe_backbone(name: str) -> dict[str, Any]:
     UnknownBackbone
         There is none of that name.
     """
-    return find_backbone(name).to_json()
+    return resolve_backbone(name).to_json()
 
 
 def fetch_backbone(name: str, *, progress: Progress = SILENT) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..models.backbones import find_backbone
 from ..models.engines import TensorFlowEngine
+from ..models.resolving import resolve_backbone
 from ..models.weights import load_classifier, locate_weights
 from .errors import NoImages, UnreadableImage
 from .feed import read_file
@@ -47,7 +47,7 @@ def check_backbone(name: str, image: str | Path, *, weights: str = "imagenet", t
     NoImages, UnreadableImage
         The picture cannot.
     """
-    backbone = find_backbone(name)
+    backbone = resolve_backbone(name)
     path = Path(image)
     try:
         with quiet_decoders():

@@ -81,7 +81,7 @@ def extract_features_command(
     if "list" in arguments["layers"]:
         from .layers import list_taps
 
-        listed = list_taps(arguments["backbones"], input_size=arguments["input_size"])
+        listed = list_taps(**{name: arguments[name] for name in ("backbones", "input_size", "preprocessing")})
         if as_json:
             print_json({"backbones": {name: [layer.to_json() for layer in layers] for name, layers in listed.items()}})
         else:

@@ -144,7 +144,7 @@ def extract_feature_sets(
         Where this installation gives other numbers than the stored features, begin a feature set
         of its own beside them, instead of `OtherNumbers`.
     backbones : sequence of str
-        Names of `BACKBONES`; by default efficientnet-lite0.
+        Names of `BACKBONES`, by default efficientnet-lite0; `.keras` files; `hub:` and presets of KerasHub.
     weights : str
         `imagenet`, `random`, `random:SEED` or the path of a file.
     layers : sequence of str
@@ -156,7 +156,7 @@ def extract_feature_sets(
     input_size : (int, int), optional
         Height and width, instead of the backbone's own.
     preprocessing : str, optional
-        Of one's own model; every other backbone brings its own.
+        Of one's own model: `symmetric`, `caffe`, `torch`, `unit` or `inside`; others bring their own.
     views : int
         Versions of each picture: 1, the default, is itself; further ones are augmented.
     augment : str

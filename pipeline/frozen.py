@@ -4,6 +4,7 @@ The digest is of the real arrays, which takes Keras to find out. It is remembere
 the weights file, so that a run that finds everything cached never imports Keras.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..cache.index import FileIndex, hash_file
@@ -26,10 +27,13 @@ class FrozenBackbone:
         progress: Progress,
         *,
         precision: str = "float32",
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         self.backbone = backbone
         self.request = request
         self.precision = precision
+        self.asked = dict(asked or {"backbone": backbone.name, "preprocessing": None})
+        """What `resolve_backbone` finds the record by again."""
         self._located = locate_weights(backbone, request)
         self._index = index
         self._progress = progress

@@ -142,8 +142,8 @@ def featuring(command: Callable[..., None]) -> Callable[..., None]:
         multiple=True,
         default=[DEFAULT_BACKBONE],
         show_default=True,
-        metavar="NAME",
-        help="See: demijohn backbones. May be given several times.",
+        metavar="NAME|FILE|hub:PRESET",
+        help="See: demijohn backbones; or your own .keras file, or a preset. May be given several times.",
     )
     @weights
     @click.option(
@@ -168,6 +168,11 @@ def featuring(command: Callable[..., None]) -> Callable[..., None]:
         default="float32",
         show_default=True,
         help="What the network computes in.",
+    )
+    @click.option(
+        "--preprocessing",
+        type=click.Choice(["symmetric", "caffe", "torch", "unit", "inside"]),
+        help="Of your own model only; all others bring theirs.",
     )
     @click.option("--input-size", type=size, metavar="SIDE|HxW", help="Pixels seen. [the backbone's own]")
     @click.option(
@@ -211,12 +216,26 @@ max_bad = click.option(
 )
 
 
+def _stored(_context: click.Context, _option: click.Parameter, names: str | None) -> str | None:
+    """Return the names under which the store keeps features of backbones, in whatever spelling they are given."""
+    if names is None:
+        return None
+    from ..models.resolving import stored_name
+
+    return "+".join(map(stored_name, names.split("+")))
+
+
 results = click.option(
     "--results", metavar="DIR", help="Folder for runs and the report, where the store is read-only. [the store]"
 )
-chosen_backbone = click.option("--backbone", metavar="NAME", help="Whose features, where the store holds several.")
+chosen_backbone = click.option(
+    "--backbone", metavar="NAME", callback=_stored, help="Whose features, where the store holds several."
+)
 joined_backbones = click.option(
-    "--backbone", metavar="NAME|A+B", help="Whose features, where the store holds several; a+b joins them side by side."
+    "--backbone",
+    metavar="NAME|A+B",
+    callback=_stored,
+    help="Whose features, where the store holds several; a+b joins them side by side.",
 )
 chosen_features = click.option(
     "--features", metavar="DIGEST", help="Which feature set, by the first digits of its digest."

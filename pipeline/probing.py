@@ -115,6 +115,7 @@ class Opener:
             "engine": TensorFlowEngine.name,
             "batch_size": engine.batch_size,
             "shape": list(engine.shapes[output]),
+            **self.frozen.asked,
             "weights": self.frozen.request,
             "options": self._options,
             "device": device_name(),

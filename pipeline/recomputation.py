@@ -4,7 +4,7 @@ The probe of a feature set tells in advance; this tells by how much real rows di
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from ..cache.features import FeatureSet
 from ..cache.part import Key
 from ..cache.recipe import differences
 from ..cache.store import FeatureStore
-from ..models.backbones import find_backbone
 from ..models.engines import TensorFlowEngine
+from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
 from .augmentation import View, augment_names, augment_recipe
 from .errors import InvalidRequest, NoImages
@@ -100,7 +100,8 @@ def recompute_rows(
 def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int, progress: Progress) -> Recomputation:
     begun, recipe = features.begun, features.recipe
     assert begun is not None
-    record = replace(find_backbone(recipe.backbone), input_size=recipe.input_size)
+    asked = begun.provenance.get("backbone", recipe.backbone), begun.provenance.get("preprocessing")
+    record = resolve_backbone(asked[0], input_size=recipe.input_size, preprocessing=asked[1])
     precision = recipe.precision.partition(" ")[0]
     frozen = FrozenBackbone(record, begun.provenance["weights"], store.index, progress, precision=precision)
     reading, mode = ReadingPolicy.of(recipe.decoder), recipe.resize.partition("-")[0]

@@ -4,8 +4,8 @@ Nothing is written and no picture is decoded here. `extract_features` goes on fr
 and `explain_features` only tell it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
@@ -18,9 +18,9 @@ from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Skipped
 from ..models.backbone import Backbone
-from ..models.backbones import find_backbone
 from ..models.engines import TensorFlowEngine
 from ..models.errors import UnsuitableSetting
+from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
 from .augmentation import STANDARD, View, augment_recipe
 from .dataset import build_dataset, choose_source, find_keys, settle_choices
@@ -270,18 +270,17 @@ def _names(family: Family) -> str:
     return f"{family.frozen.backbone.name} ({label})" if label else family.frozen.backbone.name
 
 
-def _find_backbones(request: Request) -> list[Backbone]:
-    """Return the records that are asked for, each once."""
+def _find_backbones(request: Request) -> dict[str, Backbone]:
+    """Return the records that are asked for, by the names that they were asked for with."""
     names = dict.fromkeys(request.get("backbones", ("efficientnet-lite0",)))
     if not names:
         raise InvalidRequest("no backbone is named: expected one at least, as in --backbone xception")
-    records = [find_backbone(name) for name in names]
-    size = request.get("input_size")
-    return records if size is None else [replace(record, input_size=size) for record in records]
+    size, preprocessing = request.get("input_size"), request.get("preprocessing")
+    return {name: resolve_backbone(name, input_size=size, preprocessing=preprocessing) for name in names}
 
 
 def _choose_recipes(
-    records: Sequence[Backbone], store: FeatureStore, reading: ReadingPolicy, request: Request
+    records: Mapping[str, Backbone], store: FeatureStore, reading: ReadingPolicy, request: Request
 ) -> list[tuple[FrozenBackbone, Tap, list[FeatureSet]]]:
     """Return, per backbone and layer, the feature sets of its views."""
     precision = request.get("precision", "float32")
@@ -293,13 +292,14 @@ def _choose_recipes(
     augment = augment_recipe(request.get("augment", STANDARD))
     taps = [Tap(layer, request.get("pooling", "avg")) for layer in dict.fromkeys(request.get("layers", ("last",)))]
     chosen = []
-    for record in records:
+    for name, record in records.items():
         frozen = FrozenBackbone(
             record,
             request.get("weights", "imagenet"),
             store.index,
             request.get("progress", SILENT),
             precision=precision,
+            asked={"backbone": name, "preprocessing": request.get("preprocessing")},
         )
         resize = choose_resize(record.resize, request.get("resize"))
         for tap in taps:
