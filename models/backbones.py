@@ -12,6 +12,7 @@ from .backbone import CAFFE, INSIDE, SYMMETRIC, Backbone, Preprocessing, Weights
 from .backend import import_keras
 from .efficientnet_lite import build_efficientnet_lite0, load_efficientnet_lite0
 from .errors import UnknownBackbone
+from .weights_files import load_keras_weights
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
@@ -42,7 +43,7 @@ def _application(module: str, function: str, **arguments: Any) -> Callable[..., 
 
 
 def _load_keras(model: Any, path: Path) -> None:
-    model.load_weights(str(path))
+    load_keras_weights(model, path)
 
 
 def _installed_lite0() -> Path:
