@@ -39,7 +39,7 @@ def kind_of_file(path: Path) -> str:
         size = file.seek(0, 2)
         file.seek(max(0, size - len(_TENSORFLOW_INDEX)))
         tail = file.read()
-    kind = next((kind for beginning, kind in _BEGINNINGS if re.match(beginning, head)), "no format that is known")
+    kind = next((kind for beginning, kind in _BEGINNINGS if re.match(beginning, head)), "nothing that is known")
     if head.startswith(b"PK"):
         kind = _kind_of_archive(path)
     elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:

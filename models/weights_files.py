@@ -37,8 +37,6 @@ Shape = tuple[int, ...]
 
 _EXPANSION = 10
 """Largest ratio of an archived file to the archive; Keras does not compress, and weights hardly can be."""
-_MOST_ARRAYS = 8
-"""Of one layer; one that holds more is a network."""
 UNREADABLE = (
     OSError,
     ValueError,
@@ -72,6 +70,11 @@ class Pair:
     """In the order of the file."""
     stored: StoredLayer | None
 
+    @property
+    def arrays(self) -> tuple[h5py.Dataset, ...]:
+        """What the file holds, none where the layer is missing."""
+        return self.stored.arrays if self.stored else ()
+
 
 def load_keras_weights(model: Any, path: Path) -> None:
     """Put the weights of a file into a network, each array of it exactly once.
@@ -93,7 +96,7 @@ def load_keras_weights(model: Any, path: Path) -> None:
     try:
         with _opened(path) as file:
             for pair in _match(model, file):
-                for variable, array in zip(pair.variables, pair.stored.arrays, strict=True):
+                for variable, array in zip(pair.variables, pair.arrays, strict=True):
                     variable.assign(array.astype(variable.dtype)[()])
                 if hasattr(pair.layer, "finalize_state"):
                     # Normalization computes with copies.
@@ -106,8 +109,8 @@ def load_keras_weights(model: Any, path: Path) -> None:
 
 def reason_of(error: Exception) -> str:
     """Return in one line why a file could not be read."""
-    if isinstance(error, PermissionError):
-        return "it may not be read (permission denied)"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return error.strerror
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if cut := re.search(r"truncated file: eof = (\d+), .* stored_eof = (\d+)", reason):
         return f"it is cut off, {int(cut[1]):,} of {int(cut[2]):,} bytes are there"
@@ -144,8 +147,11 @@ def _match(model: Any, file: h5py.File) -> list[Pair]:
     """
     pairs, rest = _pair(model, file)
     count = len(rest) + sum(pair.stored is not None for pair in pairs)
-    remarks = [f"the file has {count} layers with weights, the network {len(pairs)}"] if count != len(pairs) else []
-    if any("/layers/" in stored.name for stored in rest) or any(_holds_network(pair) for pair in pairs):
+    remarks = [f"layers with weights: {count} in the file, {len(pairs)} in the network"] if count != len(pairs) else []
+    whole = len(model.weights)
+    if any("/layers/" in stored.name for stored in rest) or any(
+        len(pair.arrays) == whole > len(pair.variables) for pair in pairs
+    ):
         remarks.append("the network seems to lie inside another one there: save the weights of the inner one alone")
     name = _follow(file, "vars", h5py.Group).attrs.get("name") if "vars" in file else None
     if isinstance(name, str) and name != model.name:
@@ -157,8 +163,9 @@ def _match(model: Any, file: h5py.File) -> list[Pair]:
                 remarks.append("it seems to be of the network without its classifier")
             raise BadWeights("; ".join((f"layer {number} ({pair.layer.name}) {difference}", *remarks)))
     if rest and not _is_classifier([_shapes(stored.arrays) for stored in rest], model.output_shape):
-        shapes = " and ".join(map(str, _shapes(rest[0].arrays)))
-        raise BadWeights("; ".join((f"it goes on with {rest[0].name!r} {shapes}, which is no classifier", *remarks)))
+        odd = next((stored for stored in rest if not _may_classify(_shapes(stored.arrays))), rest[0])
+        shapes = " and ".join(map(str, _shapes(odd.arrays)))
+        raise BadWeights("; ".join((f"it holds {odd.name!r} {shapes} besides, which is of no classifier", *remarks)))
     return pairs
 
 
@@ -176,11 +183,8 @@ def _pair(model: Any, file: h5py.File) -> tuple[list[Pair], list[StoredLayer]]:
     for name in ("layers", "_layer_checkpoint_dependencies"):
         if name in file:
             held = _read_keras3(_follow(file, name, h5py.Group))
-            pairs = [
-                Pair(layer, layer.weights, held.pop(path, None))
-                for path, layer in _keras3_paths(model)
-                if layer.weights
-            ]
+            layers = [(path, layer) for path, layer in _keras3_paths(model) if layer.weights]
+            pairs = [Pair(layer, layer.weights, held.pop(path, None)) for path, layer in layers]
             return pairs, list(held.values())
     raise BadWeights("it is an HDF5 file, but holds no weights as Keras saves them")
 
@@ -189,7 +193,7 @@ def _difference(pair: Pair) -> str | None:
     """Return what is not as expected, or None."""
     if pair.stored is None:
         return "is missing in the file"
-    found = _shapes(pair.stored.arrays)
+    found = _shapes(pair.arrays)
     if len(found) != len(pair.variables):
         names = ", ".join(variable.name for variable in pair.variables)
         arrays = "1 array" if len(found) == 1 else f"{len(found)} arrays"
@@ -212,17 +216,17 @@ def _is_classifier(rest: Sequence[Sequence[Shape]], output: tuple[int | None, ..
         return False
     inputs = (output[-1], math.prod(size or 0 for size in output[1:]))
     takes_map = any(shape[-2] in inputs for shapes in rest for shape in shapes if len(shape) > 1)
-    return takes_map and all(_is_dense(shapes) or all(len(shape) == 1 for shape in shapes) for shapes in rest)
+    return takes_map and all(_may_classify(shapes) for shapes in rest)
+
+
+def _may_classify(shapes: Sequence[Shape]) -> bool:
+    return _is_dense(shapes) or all(len(shape) == 1 for shape in shapes)
 
 
 def _is_dense(shapes: Sequence[Shape]) -> bool:
     """Return whether arrays are those of a dense layer or of a 1x1 convolution, which is one as well."""
     kernel, *bias = shapes
     return (len(kernel) == 2 or (len(kernel) == 4 and kernel[:2] == (1, 1))) and bias in ([], [kernel[-1:]])
-
-
-def _holds_network(pair: Pair) -> bool:
-    return pair.stored is not None and len(pair.stored.arrays) > max(_MOST_ARRAYS, len(pair.variables))
 
 
 def _shapes(arrays: Sequence[Any]) -> list[Shape]:
