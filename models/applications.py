@@ -10,11 +10,11 @@ younger families those of the weights' origin.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from .backbone import CAFFE, INSIDE, SYMMETRIC, TORCH, Backbone, Preprocessing, WeightsFile
 from .backend import import_keras
+from .weights_files import load_keras_weights
 
 _BUCKET = "https://storage.googleapis.com/tensorflow/keras-applications"
 _SLIM = "https://github.com/tensorflow/models/tree/master/research/slim"
@@ -72,7 +72,7 @@ def _family(
             name=name,
             keras_name=function,
             build=build,
-            load=_load,
+            load=load_keras_weights,
             input_size=(size, size),
             width=width,
             preprocessing=preprocessing,
@@ -102,10 +102,6 @@ def _read_name(name: str) -> tuple[str, dict[str, Any]]:
     if "." in last:
         return architecture, {"alpha": float(last)}
     return name, {"minimalistic": True} if last == "minimalistic" else {}
-
-
-def _load(model: Any, path: Path) -> None:
-    model.load_weights(str(path))
 
 
 def _divide_twice(network: Any) -> Any:

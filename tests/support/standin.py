@@ -33,7 +33,9 @@ def build(*, top: bool, input_size: tuple[int, int] = (SIZE, SIZE)) -> Any:
 
 def load(model: Any, path: Path) -> None:
     """Load a Keras weights file."""
-    model.load_weights(str(path))
+    from demijohn.models.weights_files import load_keras_weights
+
+    load_keras_weights(model, path)
 
 
 TINY = Backbone(
