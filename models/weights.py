@@ -139,7 +139,7 @@ def fetch_weights(backbone: Backbone, *, top: bool = False) -> Path:
         return _download(backbone, published)
     if published.checksum is not None and (found := _checksum_of(here, published.checksum)) != published.checksum:
         raise BadWeights(
-            f"{here} has MD5 {found}, the published file {published.checksum}: it is damaged or another file; "
+            f"{here} has checksum {found}, the published file {published.checksum}: it is damaged or another file; "
             "remove it, and it is downloaded again"
         )
     return here
