@@ -97,7 +97,7 @@ def load_keras_weights(model: Any, path: Path) -> None:
         with _opened(path) as file:
             for pair in _match(model, file):
                 for variable, array in zip(pair.variables, pair.arrays, strict=True):
-                    variable.assign(array.astype(variable.dtype)[()])
+                    variable.assign(array[()])
                 if hasattr(pair.layer, "finalize_state"):
                     # Normalization computes with copies.
                     pair.layer.finalize_state()
@@ -257,8 +257,7 @@ def _read_keras3(group: h5py.Group) -> dict[str, StoredLayer]:
 
     def visit(path: str, node: Any) -> None:
         name, _, place = path.rpartition("/vars/")
-        # Dropout keeps the state of its random numbers.
-        if isinstance(node, h5py.Dataset) and not name.endswith("/seed_generator"):
+        if isinstance(node, h5py.Dataset):
             if not place.isdecimal():
                 raise BadWeights(f"{path!r} in it is not where Keras saves weights")
             found.setdefault(name, {})[int(place)] = _array(group, path)

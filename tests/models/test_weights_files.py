@@ -384,7 +384,7 @@ def test_each_network_takes_its_file_with_the_classifier(guard: None, tmp_path: 
     assert digest_weights(again) == digest_weights(whole)
     network = backbone.build(top=False, input_size=backbone.input_size)
     load_keras_weights(network, file)
-    features = import_keras().Model(whole.inputs, whole.layers[len(network.layers) - 1].output)
+    features = import_keras().Model(whole.input, whole.layers[len(network.layers) - 1].output)
     image = np.random.default_rng(0).uniform(-1, 1, (1, *backbone.input_size, 3)).astype(np.float32)
     np.testing.assert_array_equal(np.asarray(network(image)), np.asarray(features(image)))
     save_keras3(network, tmp_path / "alone")
