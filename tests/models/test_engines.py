@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from demijohn.models import (
     BACKBONES,
-    Backbone,
     LocatedWeights,
     ModelError,
     Preprocessing,
@@ -31,6 +30,24 @@ PREPROCESSINGS = {
     "torch": Preprocessing((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "inside": Preprocessing((0.0,) * 3, (1.0,) * 3),
 }
+
+OF_EVERY_KIND = (
+    "efficientnet-lite0",
+    "xception",
+    "vgg16",
+    "resnet50",
+    "resnet50-v2",
+    "inception-v3",
+    "mobilenet",
+    "mobilenet-v2",
+    "mobilenet-v3-small",
+    "densenet121",
+    "nasnet-mobile",
+    "efficientnet-b0",
+    "efficientnet-v2-b0",
+    "convnext-tiny",
+)
+"""The smallest of each architecture; all of them would take hours."""
 
 
 def draw_pixels(count: int, size: tuple[int, int] = TINY.input_size, seed: int = 0) -> Pixels:
@@ -143,8 +160,9 @@ def test_real_features_do_not_depend_on_the_batch(lite0: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
-def test_no_backbone_depends_on_the_batch(guard: None, backbone: Backbone) -> None:
+@pytest.mark.parametrize("name", OF_EVERY_KIND)
+def test_no_kind_of_backbone_depends_on_the_batch(guard: None, name: str) -> None:
+    backbone = BACKBONES[name]
     network, _ = load_extractor(backbone, LocatedWeights(None, 0))
     tried = TensorFlowEngine(backbone, network, batch_size=BATCH_SIZE)
     pixels = draw_pixels(BATCH_SIZE, backbone.input_size)
@@ -153,8 +171,9 @@ def test_no_backbone_depends_on_the_batch(guard: None, backbone: Backbone) -> No
     assert tried.extract(pixels[::-1])[0][::-1].tobytes() == features.tobytes()
     for index in (0, 1, BATCH_SIZE // 2, BATCH_SIZE - 1):
         assert tried.extract(pixels[index : index + 1])[0].tobytes() == features[index : index + 1].tobytes()
-    expected = np.asarray(network(preprocess(pixels, backbone.preprocessing), training=False))
-    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    if not backbone.norm_after_pooling:
+        expected = np.asarray(network(preprocess(pixels, backbone.preprocessing), training=False)).mean(axis=(1, 2))
+        np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 # What stays, and what is refused.
