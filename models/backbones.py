@@ -28,7 +28,7 @@ def find_backbone(name: str) -> Backbone:
     if (wanted := _letters(name)) in plain:
         return BACKBONES[plain[wanted]]
     longer = [each for each in plain if wanted and each.startswith(wanted)]
-    near = [plain[each] for each in longer[:3] or difflib.get_close_matches(wanted, plain, n=3)]
+    near = [plain[each] for each in longer[:3] or difflib.get_close_matches(wanted, plain, cutoff=0.7)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"{len(BACKBONES)} others are known;"
     raise UnknownBackbone(f"no backbone is called {name!r}: {hint} see: demijohn backbones")
 
