@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from demijohn.models import (
     BACKBONES,
+    Backbone,
     LocatedWeights,
     ModelError,
     Preprocessing,
