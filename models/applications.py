@@ -14,7 +14,6 @@ from typing import Any
 
 from .backbone import CAFFE, INSIDE, SYMMETRIC, TORCH, Backbone, Preprocessing, WeightsFile
 from .backend import import_keras
-from .weights_files import load_keras_weights
 
 _BUCKET = "https://storage.googleapis.com/tensorflow/keras-applications"
 _SLIM = "https://github.com/tensorflow/models/tree/master/research/slim"
@@ -72,7 +71,7 @@ def _family(
             name=name,
             keras_name=function,
             build=build,
-            load=load_keras_weights,
+            load=_load,
             input_size=(size, size),
             width=width,
             preprocessing=preprocessing,
@@ -102,6 +101,13 @@ def _read_name(name: str) -> tuple[str, dict[str, Any]]:
     if "." in last:
         return architecture, {"alpha": float(last)}
     return name, {"minimalistic": True} if last == "minimalistic" else {}
+
+
+def _load(model: Any, path: Path) -> None:
+    # Here, since it loads HDF5, which the catalogue has no need of.
+    from .weights_files import load_keras_weights
+
+    load_keras_weights(model, path)
 
 
 def _divide_twice(network: Any) -> Any:

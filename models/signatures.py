@@ -1,7 +1,9 @@
-"""Tells what a file is by what stands in it, whatever it is called."""
+"""Tells what a file is by what stands in it, whatever it is called, and why it cannot be read."""
 
+import lzma
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 HDF5 = "an HDF5 file"
@@ -22,6 +24,19 @@ _BEGINNINGS = (
 )
 _TENSORFLOW_INDEX = bytes.fromhex("57fb808b247547db")
 """Ends the table of contents of a TensorFlow checkpoint."""
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What loaders of weights stumble over in damaged files."""
 
 
 def kind_of_file(path: Path) -> str:
@@ -62,3 +77,13 @@ def _kind_of_archive(path: Path) -> str:
     if any(name.endswith(".npy") for name in names):
         return "a NumPy archive (.npz)"
     return f"a zip archive without {ARCHIVED_WEIGHTS}"
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why a file could not be read."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return error.strerror
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if cut := re.search(r"truncated file: eof = (\d+), .* stored_eof = (\d+)", reason):
+        return f"it is cut off, {int(cut[1]):,} of {int(cut[2]):,} bytes are there"
+    return reason

@@ -136,7 +136,8 @@ def _stable_names(network: Any) -> dict[str, str]:
     automatic: dict[str, list[tuple[int, str]]] = {}
     for layer in network.layers:
         prefix, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer.name).groups()  # type: ignore[union-attr]
-        if prefix.replace("_", "") == type(layer).__name__.lower():
+        # A model within the model leaves its name and a dot in front.
+        if prefix.rpartition(".")[2].replace("_", "") == type(layer).__name__.lower():
             automatic.setdefault(prefix, []).append((int(number or 0), layer.name))
     names = {layer.name: layer.name for layer in network.layers}
     for prefix, numbered in automatic.items():

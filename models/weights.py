@@ -18,8 +18,7 @@ import numpy as np
 from .backbone import Backbone, WeightsFile, keras_folder
 from .backend import computing_in, import_keras, keras_version
 from .errors import BadWeights, MissingWeights, ModelError, UnsuitableSetting
-from .signatures import HDF5, KERAS_ARCHIVE, PICKLE, kind_of_file
-from .weights_files import UNREADABLE, load_keras_weights, reason_of
+from .signatures import HDF5, KERAS_ARCHIVE, PICKLE, UNREADABLE, kind_of_file, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +179,13 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
         kind = kind_of_file(file)
         looks = f"; it looks like {kind}"
         # A network whose published weights are in another format takes those that Keras saved as well.
-        load = load_keras_weights if kind in (HDF5, KERAS_ARCHIVE) else backbone.load
-        load(model, file)
+        if kind in (HDF5, KERAS_ARCHIVE):
+            # Here, since it loads HDF5, which the catalogue has no need of.
+            from .weights_files import load_keras_weights
+
+            load_keras_weights(model, file)
+        else:
+            backbone.load(model, file)
     except BadWeights as error:
         told = kind in (HDF5, KERAS_ARCHIVE, PICKLE) or kind in str(error)
         raise BadWeights(f"{error}{'' if told else looks}; {mend}") from error

@@ -16,11 +16,9 @@ keras/src/legacy/saving/legacy_h5_format.py, https://github.com/keras-team/keras
 
 import io
 import itertools
-import lzma
 import math
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,25 +29,12 @@ import h5py
 import numpy as np
 
 from .errors import BadWeights
-from .signatures import ARCHIVED_WEIGHTS, HDF5, KERAS_ARCHIVE, kind_of_file
+from .signatures import ARCHIVED_WEIGHTS, HDF5, KERAS_ARCHIVE, UNREADABLE, kind_of_file, reason_of
 
 Shape = tuple[int, ...]
 
 _EXPANSION = 10
 """Largest ratio of an archived file to the archive; Keras does not compress, and weights hardly can be."""
-UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
-"""What loaders of weights stumble over in damaged files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +90,6 @@ def load_keras_weights(model: Any, path: Path) -> None:
         raise BadWeights(f"{path} does not hold the weights of {model.name}: {error}") from error
     except UNREADABLE as error:
         raise BadWeights(f"{path} does not hold the weights of {model.name}: {reason_of(error)}") from error
-
-
-def reason_of(error: Exception) -> str:
-    """Return in one line why a file could not be read."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return error.strerror
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if cut := re.search(r"truncated file: eof = (\d+), .* stored_eof = (\d+)", reason):
-        return f"it is cut off, {int(cut[1]):,} of {int(cut[2]):,} bytes are there"
-    return reason
 
 
 @contextmanager
