@@ -10,6 +10,7 @@ younger families those of the weights' origin.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .backbone import CAFFE, INSIDE, SYMMETRIC, TORCH, Backbone, Preprocessing, WeightsFile
