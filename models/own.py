@@ -13,6 +13,7 @@ from typing import Any
 from .backbone import CAFFE, INSIDE, SYMMETRIC, TORCH, Backbone, Preprocessing
 from .backend import import_keras
 from .errors import BadWeights, MissingWeights, UnsuitableSetting
+from .signatures import UNREADABLE
 from .uncatalogued import digest_architecture, refuse_other_precision, refusing_fresh_weights, safe_name
 
 PREPROCESSINGS: dict[str, Preprocessing] = {
@@ -26,18 +27,7 @@ PREPROCESSINGS: dict[str, Preprocessing] = {
 
 _CLASSIFYING = ("softmax", "sigmoid")
 _SCALING = ("Rescaling", "Normalization")
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    NotImplementedError,
-    UserWarning,
-    zipfile.BadZipFile,
-)
+_UNREADABLE = (*UNREADABLE, ImportError, UserWarning)
 
 
 def own_backbone(

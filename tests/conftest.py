@@ -66,3 +66,12 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real pictures on this machine: set DEMIJOHN_DATA to a folder with cats-dogs/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """Return the folder of real weights that some machines have beside the checkout, or skip."""
+    folder = Path(os.environ.get("DEMIJOHN_WEIGHTS", SHARED / "weights"))
+    if not folder.is_dir():
+        pytest.skip("no real weights on this machine: set DEMIJOHN_WEIGHTS to a folder with Keras' weights files")
+    return folder

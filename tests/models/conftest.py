@@ -1,7 +1,6 @@
 """What the tests of models/ share: the real weights, checkpoints made by hand, a stand-in with lively statistics."""
 
 import io
-import os
 import pickle
 import sys
 from collections import OrderedDict
@@ -146,15 +145,6 @@ def lively(guard: None) -> Any:
     scale_shift_mean_variance = ((1, 2), (-1, 1), (-3, 3), (2, 9))
     network.get_layer("bn").set_weights([random.uniform(low, high, 8) for low, high in scale_shift_mean_variance])
     return network
-
-
-@pytest.fixture(scope="session")
-def real_weights() -> Path:
-    """Return the folder of real weights that some machines have beside the checkout, or skip."""
-    folder = Path(os.environ.get("DEMIJOHN_WEIGHTS", SHARED / "weights"))
-    if not folder.is_dir():
-        pytest.skip("no real weights on this machine: set DEMIJOHN_WEIGHTS to a folder with Keras' weights files")
-    return folder
 
 
 def make_blobs(
