@@ -86,7 +86,8 @@ class Recipe:
         tap = "" if (self.layer, self.pooling) == ("last", "avg") else f"{self.layer} {self.pooling}"
         precision = "" if self.precision == "float32" else self.precision
         view = f"view {self.view}" if self.view else ""
-        return ", ".join(filter(None, [tap, precision, view]))
+        generation = f"generation {self.generation}" if self.generation else ""
+        return ", ".join(filter(None, [tap, precision, view, generation]))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as they stand in recipe.json."""

@@ -9,7 +9,6 @@ Nothing is created until something is written.
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 
 from .errors import CacheError, DamagedFile, UnknownDataset, UnknownFeatures
@@ -122,37 +121,15 @@ class FeatureStore:
             raise UnknownFeatures(f"{self.folder} holds no features that can be read: {unreadable[0]}")
         raise UnknownFeatures(f"{self.folder} holds no features yet: run extract-features IMAGES first")
 
-    def views_of(self, features: FeatureSet, augment: str | None = None) -> list[FeatureSet]:
-        """Return the further views of a feature set of view 0, in the order of their numbers.
-
-        Parameters
-        ----------
-        features : FeatureSet
-        augment : str, optional
-            As it stands in the recipes; needed only where there are views by several augmentations.
-
-        Raises
-        ------
-        UnknownFeatures
-            There are views by several augmentations, and none is named.
-        """
+    def views_of(self, features: FeatureSet) -> list[FeatureSet]:
+        """Return the further views of a feature set of view 0, by augmentation and then by their numbers."""
         first = features.recipe
         found = [
             each
             for each in self.feature_sets()
-            if each.recipe.view
-            and each.recipe == first.of_view(each.recipe.view, each.recipe.augment)
-            and augment in (None, each.recipe.augment)
+            if each.recipe.view and each.recipe == first.of_view(each.recipe.view, each.recipe.augment)
         ]
-        ways = sorted({each.recipe.augment for each in found})
-        if len(ways) > 1:
-            raise UnknownFeatures(
-                f"{self.folder} holds views of {first.backbone} by several augmentations: {'; '.join(ways)}; "
-                "choose one with --augment"
-            )
-        # Without gaps: a view that is missing, since it was removed, ends the row.
-        numbered = enumerate(sorted(found, key=lambda each: each.recipe.view), start=1)
-        return [each for number, each in takewhile(lambda pair: pair[0] == pair[1].recipe.view, numbered)]
+        return sorted(found, key=lambda each: (each.recipe.augment, each.recipe.view))
 
     def dataset_names(self) -> list[str]:
         """Return the names of all data sets, sorted."""

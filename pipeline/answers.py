@@ -32,7 +32,7 @@ def print_extractions(extractions: Sequence["Extraction"]) -> None:
             f"{speed}, {extraction.duplicates:,} duplicates, {len(extraction.skipped):,} skipped "
             f"({extraction.seconds:.1f} s)"
         )
-        tap = f", {extraction.layer} {extraction.pooling}".replace(", last avg", "")
+        tap = f" ({extraction.label})" if extraction.label else ""
         where = extraction.features or "no file: no picture could be read"
         click.echo(f"{extraction.rows:,} x {extraction.width:,} features of {extraction.backbone}{tap} in {where}")
 

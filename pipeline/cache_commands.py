@@ -19,7 +19,9 @@ def cache() -> None:
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
     """Add --backbone and --features, which choose feature sets; all of them without."""
-    backbone = click.option("--backbone", metavar="NAME", help="Only the features of this backbone.")
+    backbone = click.option(
+        "--backbone", metavar="NAME", callback=options.stored, help="Only the features of this backbone."
+    )
     features = click.option("--features", metavar="DIGEST", help="Only the feature set whose digest begins so.")
     return backbone(features(command))
 

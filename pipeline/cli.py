@@ -43,6 +43,8 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
     """
     from .job import run
 
+    if "list" in arguments["layers"]:
+        raise click.UsageError("--layer list goes with extract-features only")
     job = run(images, heads=tuple(name.strip() for name in heads.split(",")), **arguments)
     if as_json:
         print_json(job.to_json())

@@ -31,6 +31,8 @@ class Extraction:
     layer: str
     pooling: str
     precision: str
+    label: str
+    """What tells the features from others of the backbone, in words; may be empty."""
     views: int
     """Versions of each picture, itself included."""
     images: int
@@ -189,16 +191,16 @@ def extract_feature_sets(
     started = time.monotonic()
     survey = survey_images(images, **request)
     progress = request.get("progress", SILENT)
-    survey.store.index.remember(survey.hashed)
-    for family in survey.families:
-        family.frozen.remember()
-    survey.store.save_dataset(survey.table)
     for change in survey.changes:
         progress.warn(change)
     progress.say(str(survey))
     work = Work(survey, options_of(request), progress)
-    if new:
-        work.choose_generations()
+    # Whatever cannot be opened ends it here, with the data set as it was.
+    work.open(new=new)
+    survey.store.index.remember(survey.hashed)
+    for family in survey.families:
+        family.frozen.remember()
+    survey.store.save_dataset(survey.table)
     before = work.families
     for family in before:
         if not new and family.first.plan.missing and not family.first.plan.present:
@@ -235,6 +237,7 @@ def _summary(
         layer=family.tap.layer,
         pooling=family.tap.pooling,
         precision=first.recipe.precision,
+        label=first.recipe.label,
         views=len(family.views),
         images=len(table.rows) + len(table.skipped),
         cached=len(before.first.plan.present),

@@ -216,25 +216,27 @@ max_bad = click.option(
 )
 
 
-def _stored(_context: click.Context, _option: click.Parameter, names: str | None) -> str | None:
+def stored(_context: click.Context, _option: click.Parameter, names: str | None) -> str | None:
     """Return the names under which the store keeps features of backbones, in whatever spelling they are given."""
     if names is None:
         return None
     from ..models.resolving import stored_name
 
-    return "+".join(map(stored_name, names.split("+")))
+    whole = stored_name(names)
+    # A file's name may have a plus sign in it.
+    return "+".join(map(stored_name, names.split("+"))) if whole == names else whole
 
 
 results = click.option(
     "--results", metavar="DIR", help="Folder for runs and the report, where the store is read-only. [the store]"
 )
 chosen_backbone = click.option(
-    "--backbone", metavar="NAME", callback=_stored, help="Whose features, where the store holds several."
+    "--backbone", metavar="NAME", callback=stored, help="Whose features, where the store holds several."
 )
 joined_backbones = click.option(
     "--backbone",
     metavar="NAME|A+B",
-    callback=_stored,
+    callback=stored,
     help="Whose features, where the store holds several; a+b joins them side by side.",
 )
 chosen_features = click.option(

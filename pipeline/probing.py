@@ -70,43 +70,59 @@ class Opener:
         self._engines: dict[int, TensorFlowEngine] = {}
         self._probes: dict[int, dict[Frame, list[Probe]]] = {}
 
-    def open(self, features: FeatureSet, frame: Frame, *, new: bool = False) -> Opened:
-        """Return the feature set of a recipe, begun if it was not, or one of another generation.
+    def choose_generation(self, wanted: Sequence[tuple[FeatureSet, Frame]]) -> int:
+        """Return the newest generation of a family whose numbers this installation gives in all views, or the next.
+
+        Parameters
+        ----------
+        wanted : sequence of (FeatureSet, Frame)
+            The views, of any generation.
+        """
+        recipes = [(features.recipe, frame) for features, frame in wanted]
+        known = {each.recipe.generation for recipe, _ in recipes for each in self._store.generations(recipe)}
+        for generation in sorted(known, reverse=True):
+            sets = [
+                (self._store.feature_set(replace(recipe, generation=generation)), frame) for recipe, frame in recipes
+            ]
+            if all((self._difference(*each) or 0.0) <= TOLERANCE for each in sets):
+                return generation
+        return max(known) + 1 if known else 0
+
+    def open(self, features: FeatureSet, frame: Frame) -> Opened:
+        """Return a feature set, begun if it was not, with what makes its rows.
 
         Parameters
         ----------
         features : FeatureSet
-            Of the generation that is wanted.
         frame : Frame
             How pictures come to the network for it.
-        new : bool
-            Where the installation gives other numbers than the newest generation, take an older one
-            that it agrees with, or else begin a generation of its own.
 
         Raises
         ------
         OtherNumbers
-            The installation gives other numbers than those stored, and `new` is not asked for.
+            The installation gives other numbers than those stored.
         StoreNotWritable
             The feature set cannot be begun.
         """
-        recipe = features.recipe
-        output = self._taps.index(Tap(recipe.layer, recipe.pooling))
-        generations = self._store.generations(recipe) if new else [features]
-        for each in generations:
-            begun = each.begun
-            if begun is None:
-                break
-            engine = self._engine(begun.provenance["batch_size"])
-            difference = begun.probe.difference(self._probe(engine, frame, output))
-            if difference <= TOLERANCE:
-                return Opened(each, engine, output)
-            if not new:
-                raise OtherNumbers(_complaint(each, begun.provenance, difference))
-        else:
-            if generations:
-                features = self._store.feature_set(replace(recipe, generation=generations[0].recipe.generation + 1))
-        return self._begin(features, frame, output)
+        difference = self._difference(features, frame)
+        if difference is None:
+            return self._begin(features, frame, self._output(features))
+        begun = features.begun
+        assert begun is not None
+        if difference > TOLERANCE:
+            raise OtherNumbers(_complaint(features, begun.provenance, difference))
+        return Opened(features, self._engine(begun.provenance["batch_size"]), self._output(features))
+
+    def _difference(self, features: FeatureSet, frame: Frame) -> float | None:
+        """Return by how much the probe of a set differs from that of this installation; None where it is not begun."""
+        begun = features.begun
+        if begun is None:
+            return None
+        engine = self._engine(begun.provenance["batch_size"])
+        return begun.probe.difference(self._probe(engine, frame, self._output(features)))
+
+    def _output(self, features: FeatureSet) -> int:
+        return self._taps.index(Tap(features.recipe.layer, features.recipe.pooling))
 
     def _begin(self, features: FeatureSet, frame: Frame, output: int) -> Opened:
         engine = self._engine(BATCH_SIZE)

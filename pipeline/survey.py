@@ -272,7 +272,10 @@ def _names(family: Family) -> str:
 
 def _find_backbones(request: Request) -> dict[str, Backbone]:
     """Return the records that are asked for, by the names that they were asked for with."""
-    names = dict.fromkeys(request.get("backbones", ("efficientnet-lite0",)))
+    asked = request.get("backbones", ("efficientnet-lite0",))
+    if isinstance(asked, str):
+        raise InvalidRequest(f"backbones is {asked!r}: expected a sequence of names, such as ({asked!r},)")
+    names = dict.fromkeys(map(str, asked))
     if not names:
         raise InvalidRequest("no backbone is named: expected one at least, as in --backbone xception")
     size, preprocessing = request.get("input_size"), request.get("preprocessing")
@@ -283,6 +286,9 @@ def _choose_recipes(
     records: Mapping[str, Backbone], store: FeatureStore, reading: ReadingPolicy, request: Request
 ) -> list[tuple[FrozenBackbone, Tap, list[FeatureSet]]]:
     """Return, per backbone and layer, the feature sets of its views."""
+    layers = request.get("layers", ("last",))
+    if isinstance(layers, str) or not layers:
+        raise InvalidRequest(f"layers is {layers!r}: expected a sequence of names, such as ('last',)")
     precision = request.get("precision", "float32")
     if precision not in get_args(Precision):
         raise UnsuitableSetting(f"cannot compute in {precision!r}: expected one of {', '.join(get_args(Precision))}")
@@ -290,8 +296,9 @@ def _choose_recipes(
     if count < 1:
         raise InvalidRequest(f"cannot make {count} views: expected 1, the picture itself, or more")
     augment = augment_recipe(request.get("augment", STANDARD))
-    taps = [Tap(layer, request.get("pooling", "avg")) for layer in dict.fromkeys(request.get("layers", ("last",)))]
+    taps = [Tap(layer, request.get("pooling", "avg")) for layer in dict.fromkeys(layers)]
     chosen = []
+    seen: set[str] = set()
     for name, record in records.items():
         frozen = FrozenBackbone(
             record,
@@ -306,6 +313,10 @@ def _choose_recipes(
             recipe = recipe_of(record, frozen.digest, reading, resize, tap=tap, precision=precision)
             generations = store.generations(recipe)
             first = generations[0] if generations else store.feature_set(recipe)
+            # The same may be asked for in two spellings.
+            if first.digest in seen:
+                continue
+            seen.add(first.digest)
             others = [store.feature_set(first.recipe.of_view(number, augment)) for number in range(1, count)]
             chosen.append((frozen, tap, [first, *others]))
     return chosen

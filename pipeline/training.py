@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..cache.errors import MissingFeatures
 from ..cache.files import write_bytes, write_json
-from ..cache.part import Key, keys_to_array
+from ..cache.part import keys_to_array
 from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
@@ -24,7 +22,7 @@ from ..models.heads import find_head, scores_of
 from .errors import InvalidRequest
 from .evaluation import evaluate
 from .examples import choose_examples
-from .inputs import JOINT, Inputs, choose_inputs
+from .inputs import JOINT, choose_inputs, extraction_command
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 
@@ -83,11 +81,10 @@ def train_head(
     record = find_head(head)
     complete = record.complete(settings or {})
     table = kept.find_dataset(dataset)
-    source = choose_inputs(kept, backbone, features, views=views, augment=augment)
+    source = choose_inputs(kept, backbone, features, views=views, augment=augment, dataset=table.name)
     if tta and len(source.views) == 1:
-        raise InvalidRequest(
-            "--tta needs further views of every picture: run extract-features --views 8 --views-for all"
-        )
+        command = extraction_command(source.sets[0], table.name, views=8, every=True)
+        raise InvalidRequest(f"--tta needs further views of every picture: run {command} first")
     examples = choose_examples(table, source.keys, kept)
     inputs = {
         "format": FORMAT,
@@ -122,7 +119,8 @@ def train_head(
     seconds = time.monotonic() - started
     scores, are_probabilities = scores_of(trained, X)
     if tta:
-        scores = np.mean([scores, *_scores_of_views(trained, source, keys)], axis=0)
+        further = [scores_of(trained, source.read(keys, view))[0] for view in range(1, len(source.views))]
+        scores = np.mean([scores, *further], axis=0)
     metrics = {
         split: evaluate(labels[part], scores[part], are_probabilities=are_probabilities)
         for split, part in zip(SPLITS, parts, strict=True)
@@ -145,7 +143,7 @@ def train_head(
         "seed": seed,
         "metrics": metrics,
         "found": trained.facts_,
-        "warnings": [*examples.warnings, *trained.warnings_],
+        "warnings": [*source.notes, *examples.warnings, *trained.warnings_],
         "classes": list(examples.classes),
         "features_digest": source.digest,
         "views": len(source.views),
@@ -156,16 +154,6 @@ def train_head(
         "seconds": round(seconds, 3),
     }
     return _write_run(folder, about, trained, predictions, progress)
-
-
-def _scores_of_views(trained: Head, source: Inputs, keys: Sequence[Key]) -> list[NDArray[np.float64]]:
-    """Return the scores of every further view, each of shape (n, c)."""
-    try:
-        return [scores_of(trained, source.read(keys, view))[0] for view in range(1, len(source.views))]
-    except MissingFeatures as error:
-        raise MissingFeatures(
-            f"{error}; with --views-for all, since --tta judges by the views of all pictures"
-        ) from error
 
 
 def _write_run(folder: Path, about: dict[str, Any], trained: Head, predictions: Predictions, progress: Progress) -> Run:

@@ -43,24 +43,33 @@ class Work:
         self._progress = progress
         self._outcome = _Outcome(survey.reading)
         self._opened: dict[str, Opened] = {}
+        self._told: set[str] = set()
         self._openers = _make_openers(survey, options, progress)
 
-    def choose_generations(self) -> None:
-        """Take, for every family, the generation whose numbers this installation gives, or begin one."""
-        families = []
+    def open(self, *, new: bool) -> None:
+        """Open the feature sets that lack rows, before anything of the data set is written.
+
+        Of a family that lacks rows, every view that was begun is asked whether this installation gives its
+        numbers: a family is of one installation. With `new`, each family is the generation that agrees, or a
+        next one.
+        """
+        if new:
+            self.families = tuple(map(self._of_this_installation, self.families))
         for family in self.families:
-            opener = self._openers[id(family.frozen)]
-            first = opener.open(family.first.features, family.first.frame, new=True)
-            recipe = first.features.recipe
-            sets = [
-                self._survey.store.feature_set(recipe.of_view(each.recipe.view, each.recipe.augment))
-                for each in family.views
-            ]
-            if first.features.digest != family.first.features.digest:
-                self._progress.say(f"with the features of this installation, {recipe.folder}")
-            self._opened[first.features.digest] = first
-            families.append(self._planned(family, sets))
-        self.families = tuple(families)
+            for each in family.views:
+                if each.plan.missing or ((new or family.missing) and each.features.begun):
+                    self._open(family, each)
+
+    def _of_this_installation(self, family: Family) -> Family:
+        """Return a family of the generation whose numbers this installation gives."""
+        opener = self._openers[id(family.frozen)]
+        generation = opener.choose_generation([(each.features, each.frame) for each in family.views])
+        if generation == family.first.recipe.generation:
+            return family
+        recipe = replace(family.first.recipe, generation=generation)
+        self._progress.say(f"with the features of this installation, {recipe.folder}")
+        views = [recipe.of_view(each.recipe.view, each.recipe.augment) for each in family.views]
+        return self._planned(family, map(self._survey.store.feature_set, views))
 
     def run(self) -> None:
         """Extract until nothing is missing that can be read."""
@@ -128,24 +137,27 @@ class Work:
         self.rate = done / (time.monotonic() - started)
 
     def _target(self, family: Family, wanted: Wanted) -> tuple[TensorFlowEngine, Target]:
-        opener = self._openers[id(family.frozen)]
-        digest = wanted.features.digest
-        if digest not in self._opened:
-            self._opened[digest] = opener.open(wanted.features, wanted.frame)
-            self._tell(family, wanted, self._opened[digest])
-        opened = self._opened[digest]
+        opened = self._open(family, wanted)
         self.devices[family.frozen.backbone.name] = opened.engine.device
         missing = frozenset(wanted.plan.missing)
         return opened.engine, Target(opened.features, wanted.frame, opened.output, missing)
 
+    def _open(self, family: Family, wanted: Wanted) -> Opened:
+        digest = wanted.features.digest
+        if digest not in self._opened:
+            self._opened[digest] = self._openers[id(family.frozen)].open(wanted.features, wanted.frame)
+            self._tell(family, wanted, self._opened[digest])
+        return self._opened[digest]
+
     def _tell(self, family: Family, wanted: Wanted, opened: Opened) -> None:
         recipe, engine = wanted.recipe, opened.engine
-        if recipe.backbone not in self.devices:
+        if recipe.backbone not in self._told:
+            self._told.add(recipe.backbone)
             self._progress.say(
                 f"running {recipe.backbone} on {engine.device}, {recipe.precision}, {recipe.resize}, "
                 f"batches of {engine.batch_size}"
             )
-        if recipe.pooling == "none" and not recipe.view:
+        if recipe.pooling == "none" and not recipe.view and family.missing:
             shape = engine.shapes[opened.output]
             size = format_size(family.missing * 4 * math.prod(shape))
             self._progress.warn(

@@ -1,16 +1,18 @@
 """Views: a family of feature sets, trained on together, and never mixed up."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.cache import FeatureStore, MissingFeatures, UnknownFeatures
+from demijohn.cache import FeatureSet, FeatureStore, MissingFeatures, Probe, UnknownFeatures
 from demijohn.cache.index import hash_bytes
-from demijohn.models import load_head
+from demijohn.models import UnknownLayer, load_head
 from demijohn.pipeline import (
     Extraction,
     InvalidRequest,
+    OtherNumbers,
     extract_feature_sets,
     extract_features,
     recompute_rows,
@@ -161,7 +163,7 @@ def test_tta_is_the_mean_of_the_scores_of_all_views(swift: str, photos: Path, tm
 def test_tta_without_views_and_more_views_than_there_are_are_told(swift: str, photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "store", views=2)
     with pytest.raises(
-        InvalidRequest, match=r"3 views are asked for, and the store holds 2: .*extract-features --views 3"
+        InvalidRequest, match=r"3 views are asked for, .* holds 2: run extract-features --backbone tiny .*--views 3"
     ):
         train_head(store=tmp_path / "store", views=3)
     with pytest.raises(InvalidRequest, match="--views-for all"):
@@ -178,7 +180,7 @@ def test_a_training_picture_without_views_is_told_with_both_ways_out(swift: str,
     for number in range(20):
         (photos / "red" / f"new{number}.png").write_bytes(encode(picture(500 + number)))
     extract(photos, store)
-    with pytest.raises(MissingFeatures, match=r"run extract-features .*--views 2 .*; or .* train-head --views 1"):
+    with pytest.raises(MissingFeatures, match=r"run extract-features .*--views 2 .* or .* --views 1"):
         train_head(store=store)
     assert train_head(store=store, views=1).record["views"] == 1
 
@@ -188,7 +190,7 @@ def test_two_kinds_of_views_are_two_families_with_one_view_0(swift: str, photos:
     extract(photos, store, views=2, augment="flip")
     other = extract(photos, store, views=2, augment="colour")
     assert (other.cached, other.extracted) == (36, 0)
-    with pytest.raises(UnknownFeatures, match=r"several augmentations: colour .*; flip.*choose one with --augment"):
+    with pytest.raises(UnknownFeatures, match="several augmentations: colour and flip; choose one with --augment"):
         train_head(store=store)
     assert train_head(store=store, augment="flip").record["augment"] == augment_recipe("flip")
     assert train_head(store=store, views=1).record["augment"] == "none"
@@ -228,6 +230,99 @@ def test_views_go_with_the_generation_of_their_pictures(
     # A view that is added later belongs to the generation that its pictures have.
     assert extract(photos, store, views=3).extracted == 0
     assert [each.recipe.generation for each in kept.views_of(first)] == [1, 1]
+
+
+@pytest.mark.parametrize("view", [0, 1])
+def test_a_family_is_of_one_installation(
+    view: int, swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever view the installation disagrees with, it adds none; with --new it begins them all."""
+    store = tmp_path / "store"
+    extract(photos, store, views=2)
+    difference = Probe.difference
+
+    def differ(self: Probe, other: Probe) -> float:
+        return 0.5 if self.vectors.keys() and id(self) in other_installation else difference(self, other)
+
+    other_installation: set[int] = set()
+    read = FeatureSet.begun.fget  # type: ignore[attr-defined]
+
+    def begun(self: FeatureSet) -> Any:
+        found = read(self)
+        if found is not None and self.recipe.view == view and self.recipe.generation == 0:
+            other_installation.add(id(found.probe))
+            kept_alive.append(found.probe)
+        return found
+
+    kept_alive: list[Probe] = []
+    monkeypatch.setattr(Probe, "difference", differ)
+    monkeypatch.setattr(FeatureSet, "begun", property(begun))
+    with pytest.raises(OtherNumbers):
+        extract(photos, store, views=3)
+    assert len(FeatureStore(store).feature_sets()) == 2
+    new = extract(photos, store, views=3, new=True)
+    assert (new.extracted, new.view_rows_extracted) == (36, 2 * len(train_keys(store)))
+    assert {each.recipe.generation for each in FeatureStore(store).feature_sets()} == {0, 1}
+
+
+def test_an_error_while_opening_leaves_the_data_set_as_it_was(tiny: str, photos: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    extract(photos, store)
+    before = (store / "datasets" / "photos.csv").read_bytes()
+    with pytest.raises(UnknownLayer):
+        extract(photos, store, layer="nope", seed=9)
+    assert (store / "datasets" / "photos.csv").read_bytes() == before
+
+
+def test_a_view_that_is_gone_is_missed(swift: str, photos: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    extract(photos, store, views=4)
+    kept = FeatureStore(store)
+    second = kept.views_of(kept.find_feature_set())[1]
+    shutil.rmtree(second.folder)
+    record = train_head(store=store).record
+    assert record["views"] == 2
+    (note,) = [each for each in record["warnings"] if "left out" in each]
+    assert "views from 2 on are left out" in note
+    assert "extract-features --backbone tiny" in note
+
+
+def test_views_that_are_not_there_are_not_replaced_by_others(
+    swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from demijohn.models import BACKBONES
+    from support.standin import TINY
+
+    store = tmp_path / "store"
+    extract(photos, store, views=2, augment="flip")
+    with pytest.raises(UnknownFeatures, match="no views by crop: expected one of those there, those by flip"):
+        train_head(store=store, augment="crop")
+    with pytest.raises(InvalidRequest, match="--views 1 takes none"):
+        train_head(store=store, augment="flip", views=1)
+    with pytest.raises(InvalidRequest, match="-1 views are asked for"):
+        train_head(store=store, views=-1)
+    # Joined sets are augmented alike, or not at all.
+    monkeypatch.setitem(BACKBONES, "other", replace(TINY, name="other", resize="crop-bicubic"))
+    extract_features(photos, backbone="other", weights="random", store=store, views=2, augment="crop")
+    with pytest.raises(UnknownFeatures, match="several augmentations: crop and flip"):
+        train_head(store=store, backbone="tiny+other")
+    assert train_head(store=store, backbone="tiny+other", views=1).record["views"] == 1
+
+
+def test_one_backbone_in_two_spellings_is_run_once(swift: str, photos: Path, tmp_path: Path) -> None:
+    done = extract_feature_sets(photos, backbones=("tiny", "Tiny"), weights="random", store=tmp_path / "store", views=2)
+    assert [each.extracted for each in done] == [36]
+    assert [each.view_rows_extracted for each in done] == [len(train_keys(tmp_path / "store"))]
+
+
+@pytest.mark.parametrize("request_", [{"backbones": "tiny"}, {"layers": "last"}, {"layers": ()}, {"backbones": ()}])
+def test_a_name_where_a_sequence_is_expected_is_told(
+    request_: dict[str, Any], swift: str, photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidRequest, match="expected"):
+        extract_feature_sets(photos, **{"backbones": ("tiny",), "weights": "random", "store": tmp_path, **request_})
 
 
 def test_rows_of_a_view_are_made_again(tiny: str, photos: Path, tmp_path: Path) -> None:
