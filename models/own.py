@@ -10,6 +10,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .backbone import CAFFE, INSIDE, SYMMETRIC, TORCH, Backbone, Preprocessing
 from .backend import import_keras
 from .errors import BadWeights, MissingWeights, UnsuitableSetting
@@ -26,6 +28,8 @@ PREPROCESSINGS: dict[str, Preprocessing] = {
 """What can be stated: to -1..1; ImageNet's mean away, blue first; ImageNet's mean and deviation; to 0..1; nothing."""
 
 _CLASSIFYING = ("softmax", "sigmoid")
+_PLAUSIBLE = 20.0
+"""Greatest absolute value that pixels may have once they are scaled; ImageNet's deviation gives less than 3."""
 _SCALING = ("Rescaling", "Normalization")
 _UNREADABLE = (*UNREADABLE, ImportError, UserWarning)
 
@@ -48,7 +52,7 @@ def own_backbone(
         Height and width, pixels. To be stated where the model leaves them open.
     preprocessing : str, optional
         One of `PREPROCESSINGS`. A model that begins with a Rescaling or Normalization layer needs
-        none: it is `inside`.
+        none: it is `inside`, unless that would leave pixels far from zero.
 
     Raises
     ------
@@ -226,6 +230,13 @@ def _choose_preprocessing(name: str, network: Any, stated: str | None) -> Prepro
     if stated is not None:
         raise UnsuitableSetting(f"there is no preprocessing {stated!r}: expected one of {choices}")
     if type(network.layers[1]).__name__ in _SCALING:
+        ends = np.array([[[[0.0] * 3, [255.0] * 3]]], np.float32)  # (1, 1, 2, 3): black and white
+        greatest = float(np.abs(np.asarray(network.layers[1](ends))).max())
+        if greatest > _PLAUSIBLE:
+            raise UnsuitableSetting(
+                f"{name} begins with {network.layers[1].name}, which makes pixels of 0..255 as large as {greatest:.0f}: "
+                f"it expects others; state which, one of {choices}"
+            )
         return INSIDE
     raise UnsuitableSetting(
         f"{name} does not say which pixels it was trained with, and does not begin with a Rescaling or Normalization "

@@ -51,6 +51,11 @@ def resolve_backbone(
     return backbone if input_size is None else replace(backbone, input_size=input_size)
 
 
+def found_again(name: str) -> str:
+    """Return by what a backbone is found again from any folder: a file by its whole path, others as they are."""
+    return str(Path(name).expanduser().resolve()) if _is_model_file(name) else name
+
+
 def stored_name(name: str) -> str:
     """Return under which name the features of a backbone are kept, whatever it was called; nothing is loaded.
 

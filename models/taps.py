@@ -80,8 +80,7 @@ def find_tensor(backbone: Backbone, network: Any, layer: str) -> tuple[Any, Any]
         if names[each.name] == layer and _can_be_tapped(each):
             return each.output, None
     raise UnknownLayer(
-        f"{backbone.name} has no layer {layer!r} that can be tapped; see: extract-features --backbone "
-        f"{backbone.name} --layer list"
+        f"{backbone.name} has no layer {layer!r} that can be tapped: see the same command with --layer list"
     )
 
 

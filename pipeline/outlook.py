@@ -132,7 +132,7 @@ def plan_features(images: str | Path | None = None, **request: Unpack[Request]) 
     seconds, size = 0.0, 0
     for frozen in {id(family.frozen): family.frozen for family in survey.families}.values():
         families = [family for family in survey.families if family.frozen is frozen]
-        passes = max(sum(len(view.plan.missing) for view in family.views) for family in families)
+        passes = len({(view.frame, key) for family in families for view in family.views for key in view.plan.missing})
         if not passes:
             continue
         request.get("progress", SILENT).say(f"measuring the speed of {frozen.backbone.name}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..cache.table import SPLITS
 from ..models.heads import HEADS
-from .augmentation import augment_names
+from .augmentation import STANDARD, augment_names
 from .gains import describe_gain
 from .inputs import JOINT
 from .units import format_size
@@ -82,6 +82,8 @@ def _settings(record: Record) -> Record:
         settings["seed"] = record["seed"]
     if record["views"] > 1:
         settings["views"] = record["views"]
+        if (names := augment_names(record["augment"])) != STANDARD:
+            settings["augment"] = names
     if record["tta"]:
         settings["tta"] = "yes"
     if "c" in record["found"]:

@@ -105,7 +105,7 @@ def report_heads(
     current = [run for run in runs if digests.get(run.record["features_digest"]) == run.record["examples_digest"]]
     outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in runs if run not in current)
     for each in outdated:
-        progress.warn(f"{each.run} is of an earlier state of the data set; again: {each.command}")
+        progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")
     if not current:
         again = (
             f" (runs of an earlier state: {len(outdated)}; the first again: {outdated[0].command})" if outdated else ""

@@ -20,7 +20,7 @@ from ..cache.table import Dataset, Skipped
 from ..models.backbone import Backbone
 from ..models.engines import TensorFlowEngine
 from ..models.errors import UnsuitableSetting
-from ..models.resolving import resolve_backbone
+from ..models.resolving import found_again, resolve_backbone
 from ..models.taps import Tap
 from .augmentation import STANDARD, View, augment_recipe
 from .dataset import build_dataset, choose_source, find_keys, settle_choices
@@ -306,7 +306,7 @@ def _choose_recipes(
             store.index,
             request.get("progress", SILENT),
             precision=precision,
-            asked={"backbone": name, "preprocessing": request.get("preprocessing")},
+            asked={"backbone": found_again(name), "preprocessing": request.get("preprocessing")},
         )
         resize = choose_resize(record.resize, request.get("resize"))
         for tap in taps:

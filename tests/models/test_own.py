@@ -179,7 +179,7 @@ def test_a_fixed_input_size_stays(save: Save) -> None:
 
 @pytest.mark.parametrize("start", ["Rescaling", "Normalization"])
 def test_a_model_that_scales_the_pixels_itself_needs_no_preprocessing(save: Save, start: str) -> None:
-    arguments = {"Rescaling": {"scale": 1 / 255}, "Normalization": {"mean": 1.0, "variance": 4.0}}[start]
+    arguments = {"Rescaling": {"scale": 1 / 255}, "Normalization": {"mean": 120.0, "variance": 3600.0}}[start]
     assert own_backbone(save(start=[getattr(layers(), start)(**arguments)])).preprocessing == PREPROCESSINGS["inside"]
 
 
@@ -306,3 +306,21 @@ def test_only_a_classifier_of_imagenet_is_one(save: Save) -> None:
 
 def test_names_cannot_be_those_of_the_catalogue() -> None:
     assert not any(name.startswith(("own-", "hub-", "hub:")) or name.endswith(".keras") for name in BACKBONES)
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "fits"), [(1 / 255, 0.0, True), (1 / 127.5, -1.0, True), (2.0, -1.0, False)], ids=str
+)
+def test_a_scaling_layer_that_expects_other_pixels_is_not_taken_for_all_that_is_needed(
+    guard: None, tmp_path: Path, scale: float, offset: float, fits: bool
+) -> None:
+    keras = import_keras()
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(scale, offset)(image))
+    keras.Model(image, x).save(tmp_path / "x.keras")
+    if fits:
+        assert own_backbone(tmp_path / "x.keras").preprocessing == PREPROCESSINGS["inside"]
+    else:
+        with pytest.raises(UnsuitableSetting, match="as large as 509: it expects others; state which"):
+            own_backbone(tmp_path / "x.keras")
+        assert own_backbone(tmp_path / "x.keras", preprocessing="unit").preprocessing == PREPROCESSINGS["unit"]

@@ -101,7 +101,9 @@ def test_the_list_has_shapes_and_everything_on_it_can_be_tapped(lively: Any, pix
 
 
 def test_what_cannot_be_tapped_is_told(lively: Any, pixels: NDArray[np.uint8]) -> None:
-    with pytest.raises(UnknownLayer, match=r"tiny has no layer 'block9' that can be tapped; see: .*--layer list"):
+    with pytest.raises(
+        UnknownLayer, match="tiny has no layer 'block9' that can be tapped: see the same command with --layer list"
+    ):
         extract(lively, pixels, Tap("block9"))
     with pytest.raises(UnsuitableSetting, match=r"no pooling 'mean': expected one of avg, max, avg\+max, none"):
         Tap("last", "mean")
