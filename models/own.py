@@ -234,8 +234,8 @@ def _choose_preprocessing(name: str, network: Any, stated: str | None) -> Prepro
         greatest = float(np.abs(np.asarray(network.layers[1](ends))).max())
         if greatest > _PLAUSIBLE:
             raise UnsuitableSetting(
-                f"{name} begins with {network.layers[1].name}, which makes pixels of 0..255 as large as {greatest:.0f}: "
-                f"it expects others; state which, one of {choices}"
+                f"{name} begins with {network.layers[1].name}, which makes pixels of 0..255 as large as "
+                f"{greatest:.0f}: it expects others; state which, one of {choices}"
             )
         return INSIDE
     raise UnsuitableSetting(
