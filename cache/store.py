@@ -110,6 +110,13 @@ class FeatureStore:
                 f"{self.folder} holds {len(fitting)} feature sets that fit: {listing}; "
                 f"choose one with {'--backbone NAME' if several else '--features DIGEST'}"
             )
+        for each in self.feature_sets() if digest else []:
+            if each.recipe.view and each.digest.startswith(digest or ""):
+                pictures = each.recipe.of_view(0, "none")
+                raise UnknownFeatures(
+                    f"{digest} is view {each.recipe.view} of {pictures.folder}: expected the set of the pictures "
+                    f"themselves, --features {pictures.digest[:12]}; its views go with it"
+                )
         if every:
             asked = " ".join(filter(None, [backbone, digest]))
             raise UnknownFeatures(

@@ -50,6 +50,8 @@ def test_further_views_are_of_the_training_pictures(swift: str, photos: Path, tm
     views = kept.views_of(first)
     assert [each.recipe.view for each in views] == [1, 2]
     assert all(each.keys() == set(trained) for each in views)
+    with pytest.raises(UnknownFeatures, match=f"is view 2 of {first.recipe.folder}: .* --features {first.digest[:12]}"):
+        train_head(store=store, features=views[1].digest[:12])
     again = extract(photos, store, views=3)
     assert (again.cached, again.extracted, again.view_rows_extracted) == (36, 0, 0)
 
