@@ -30,7 +30,7 @@ RESAMPLES = 2000
 def main() -> None:
     """Print a line per folder, augmentation and head."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--per-class", type=int, default=10)
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--pool", type=int, default=1500)
@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument("--backbone", default="efficientnet-lite0")
     parser.add_argument("--store", type=Path, help="kept, so that a second run extracts nothing")
     given = parser.parse_args()
+    if not given.folders:
+        print(__doc__)
+        return
     print(f"{platform.platform()}; {given.backbone}, {given.per_class} pictures per class, ", end="")
     print(f"{given.draws} draws, {VIEWS} views against 1")
     print(f"{'pictures':14}{'augment':26}{'head':10}{'1 view':>8}{'views':>8}{'gain':>8}  95 % interval, points")
@@ -67,7 +70,7 @@ def measure(store: Path, name: str, inputs: Inputs, augment: str, head: str, giv
     split = {part: [row for row in rows if row.split == part] for part in ("train", "validation", "test")}
     keys = {part: [row.key for row in chosen] for part, chosen in split.items()}
     labels = {part: np.array([classes.index(row.label) for row in chosen]) for part, chosen in split.items()}
-    views = inputs.read_views(keys["train"]).reshape(VIEWS, len(keys["train"]), -1)
+    views = np.stack([inputs.read(keys["train"], view) for view in range(VIEWS)])  # (v, n, d)
     held_out, test = inputs.read(keys["validation"]), inputs.read(keys["test"])
     right: dict[int, list[NDArray[np.bool_]]] = {1: [], VIEWS: []}
     for draw in range(given.draws):

@@ -1,10 +1,12 @@
-"""The catalogue of backbones: sorted, filtered, and fetched ahead of time."""
+"""The catalogue of backbones: sorted, filtered, fetched ahead of time, and where each can be tapped."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..models.backbones import BACKBONES, find_backbone
 from ..models.resolving import resolve_backbone
-from ..models.weights import fetch_weights
+from ..models.taps import Layer, list_layers
+from ..models.weights import build_network, fetch_weights
 from .progress import SILENT, Progress
 
 _COLUMNS = {
@@ -66,3 +68,20 @@ def fetch_backbone(name: str, *, progress: Progress = SILENT) -> dict[str, Any]:
     record = find_backbone(name)
     progress.say(f"the weights of {record.name} are in {fetch_weights(record)}")
     return record.to_json()
+
+
+def list_taps(
+    backbones: Sequence[str], *, input_size: tuple[int, int] | None = None, preprocessing: str | None = None
+) -> dict[str, list[Layer]]:
+    """Return, per backbone, its layers from the picture on; no weights are needed.
+
+    Parameters
+    ----------
+    backbones, input_size, preprocessing
+        See `extract_feature_sets`.
+    """
+    listed = {}
+    for name in backbones:
+        record = resolve_backbone(name, input_size=input_size, preprocessing=preprocessing)
+        listed[record.name] = list_layers(build_network(record))
+    return listed

@@ -81,7 +81,7 @@ def extract_features_command(
     something else is said ('' or 0 takes a pattern, a column or a limit back).
     """
     if "list" in arguments["layers"]:
-        from .layers import list_taps
+        from .catalogue import list_taps
 
         listed = list_taps(**{name: arguments[name] for name in ("backbones", "input_size", "preprocessing")})
         if as_json:

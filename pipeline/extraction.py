@@ -13,8 +13,8 @@ from typing import Any, Unpack
 from ..cache.table import Skipped
 from .errors import TooManyUnreadable
 from .outlook import explain
-from .progress import SILENT, Progress
-from .survey import Family, Request, Survey, options_of, survey_images
+from .request import Request
+from .survey import Family, Survey, survey_images
 from .work import Work
 
 
@@ -124,6 +124,8 @@ def extract_features(
 
     See `extract_feature_sets` for the other arguments and the errors.
     """
+    if {"backbones", "layers"} & set(request):
+        raise TypeError("extract_features takes one backbone and one layer: for several there is extract_feature_sets")
     request["backbones"], request["layers"] = (backbone,), (layer,)
     return extract_feature_sets(images, max_bad=max_bad, new=new, **request)[0]
 
@@ -185,16 +187,18 @@ def extract_feature_sets(
     ------
     PipelineError, ModelError, CacheError
         See their modules; nothing that was stored is lost.
+    TypeError
+        An argument has another name.
     KeyboardInterrupt
         On SIGINT or SIGTERM, after what was extracted has been stored.
     """
     started = time.monotonic()
     survey = survey_images(images, **request)
-    progress = request.get("progress", SILENT)
+    progress = survey.request["progress"]
     for change in survey.changes:
         progress.warn(change)
     progress.say(str(survey))
-    work = Work(survey, options_of(request), progress)
+    work = Work(survey)
     # Whatever cannot be opened ends it here, with the data set as it was.
     work.open(new=new)
     survey.store.index.remember(survey.hashed)
@@ -204,7 +208,7 @@ def extract_feature_sets(
     before = work.families
     for family in before:
         if not new and family.first.plan.missing and not family.first.plan.present:
-            _say_why(survey, family, progress)
+            _say_why(survey, family)
     work.run()
     table = work.table
     for note in table.notes:
@@ -215,11 +219,11 @@ def extract_feature_sets(
     )
 
 
-def _say_why(survey: Survey, family: Family, progress: Progress) -> None:
+def _say_why(survey: Survey, family: Family) -> None:
     """Say why nothing is cached, where other features of the backbone are."""
     for other in explain(survey, family):
         if other.cached:
-            progress.say(f"nothing cached, since {other}")
+            survey.request["progress"].say(f"nothing cached, since {other}")
 
 
 def _summary(

@@ -1,7 +1,7 @@
 """What views gained and cost: each run on several views against the one that differs in nothing else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..cache.runs import Run
@@ -34,18 +34,7 @@ class Gain:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {
-            "run": self.run,
-            "without": self.without,
-            "views": self.views,
-            "tta": self.tta,
-            "split": self.split,
-            "difference": self.difference,
-            "interval": list(self.interval),
-            "rows": self.rows,
-            "seconds": self.seconds,
-            "seconds_without": self.seconds_without,
-        }
+        return {**asdict(self), "interval": list(self.interval)}
 
 
 def describe_gain(gain: dict[str, Any]) -> str:

@@ -38,7 +38,7 @@ class Inputs:
 
     @property
     def backbone(self) -> str:
-        """Names of the backbones, joined; what tells their taps apart stands in brackets."""
+        """Names of the backbones, joined."""
         return JOINT.join(each.recipe.backbone for each in self.sets)
 
     @property
@@ -73,11 +73,6 @@ class Inputs:
             except MissingFeatures as error:
                 raise MissingFeatures(self._remedy(error, each)) from error
         return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
-
-    def read_views(self, keys: Sequence[Key]) -> NDArray[np.float32]:
-        """Return the features of some pictures in all views, shape (v * n, d): all of view 0, all of view 1, ..."""
-        rows = [self.read(keys, view) for view in range(len(self.views))]
-        return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
     def _remedy(self, error: MissingFeatures, features: FeatureSet) -> str:
         fact = str(error).partition(": run ")[0]
@@ -143,7 +138,8 @@ def choose_inputs(
         return Inputs((sets,), dataset=dataset)
     others, notes = _choose_views(store, sets, augment, dataset)
     if views is not None and views > 1 + len(others):
-        command = extraction_command(sets[0], dataset, views=views, augment=None)
+        way = others[0][0].recipe.augment if others else None
+        command = extraction_command(sets[0], dataset, views=views, augment=way)
         raise InvalidRequest(
             f"{views} views are asked for, and the store holds {1 + len(others)}: run {command}, "
             f"or train with --views {1 + len(others)}"

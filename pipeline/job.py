@@ -7,9 +7,8 @@ from typing import Any, Unpack
 
 from ..models.heads import find_head
 from .extraction import Extraction, extract_feature_sets
-from .progress import SILENT
 from .reporting import Report, report_heads
-from .survey import Request
+from .request import Request, complete
 from .training import train_head
 
 USUAL_HEADS = ("logistic", "svm", "dense")
@@ -47,10 +46,11 @@ def run(
     # Names are checked before hours are spent.
     for name in heads:
         find_head(name)
-    extractions = extract_feature_sets(images, max_bad=max_bad, **request)
+    asked = complete(request)
+    extractions = extract_feature_sets(images, max_bad=max_bad, **asked)
     if extractions[0].too_many_skipped:
         return Job(extractions, None)
-    store, progress = request.get("store", "bottlenecks"), request.get("progress", SILENT)
+    store, progress = asked["store"], asked["progress"]
     for extraction in extractions:
         for head in heads:
             for views in dict.fromkeys((1, extraction.views)):
@@ -61,7 +61,7 @@ def run(
                     dataset=extraction.dataset,
                     features=extraction.digest,
                     views=views,
-                    augment=request.get("augment", "standard") if views > 1 else None,
+                    augment=asked["augment"] if views > 1 else None,
                     seed=extraction.seed,
                     progress=progress,
                 )

@@ -17,8 +17,8 @@ from ..cache.part import keys_to_array
 from ..cache.recipe import differences
 from ..models.engines import BATCH_SIZE, TensorFlowEngine
 from .feed import decoding_ahead
-from .progress import SILENT
-from .survey import Family, Request, Survey, Wanted, pictures_of, survey_images
+from .request import Request
+from .survey import Family, Survey, Wanted, pictures_of, survey_images
 from .units import format_duration, format_size
 
 _BATCHES = 3
@@ -130,12 +130,12 @@ def plan_features(images: str | Path | None = None, **request: Unpack[Request]) 
     started = time.monotonic()
     survey = survey_images(images, **request)
     seconds, size = 0.0, 0
-    for frozen in {id(family.frozen): family.frozen for family in survey.families}.values():
+    for frozen in dict.fromkeys(family.frozen for family in survey.families):
         families = [family for family in survey.families if family.frozen is frozen]
         passes = len({(view.frame, key) for family in families for view in family.views for key in view.plan.missing})
         if not passes:
             continue
-        request.get("progress", SILENT).say(f"measuring the speed of {frozen.backbone.name}")
+        survey.request["progress"].say(f"measuring the speed of {frozen.backbone.name}")
         engine = TensorFlowEngine(
             frozen.backbone, frozen.load()[0], batch_size=BATCH_SIZE, taps=[family.tap for family in families]
         )
@@ -178,7 +178,7 @@ def _measure(survey: Survey, engine: TensorFlowEngine, wanted: Sequence[Wanted])
     pictures = pictures_of(survey.table, lacking)[: _BATCHES * BATCH_SIZE]
     engine.extract(_blank(engine))
     started, passes = time.monotonic(), 0
-    with decoding_ahead(pictures, survey.reading, ahead=BATCH_SIZE) as decoded:
+    with decoding_ahead(pictures, survey.request["reading"], ahead=BATCH_SIZE) as decoded:
         every = (frame for each in decoded if each.pixels is not None for frame in each.pixels.values())
         pixels = islice(every, _BATCHES * BATCH_SIZE)
         while batch := list(islice(pixels, BATCH_SIZE)):

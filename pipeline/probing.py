@@ -24,8 +24,8 @@ from .errors import OtherNumbers
 from .feed import Frame
 from .frozen import FrozenBackbone
 from .images import ReadingPolicy, decode_views, quiet_decoders
-from .progress import Progress
 from .provenance import describe_environment
+from .request import Request, options_of
 
 PICTURES = ("probe.jpg", "probe.png")
 _PROBE_WIDTH = 8192
@@ -53,20 +53,18 @@ class Opener:
         self,
         store: FeatureStore,
         frozen: FrozenBackbone,
+        *,
         taps: Sequence[Tap],
         frames: Sequence[Frame],
-        reading: ReadingPolicy,
-        options: Sequence[str],
-        progress: Progress,
+        request: Request,
     ) -> None:
-        self.frozen = frozen
+        self._frozen = frozen
         self._store = store
         self._taps = list(taps)
         self._frames = list(frames)
         # Not the user's policy: a limit on pixels says nothing about numbers.
-        self._reading = ReadingPolicy.of(reading.decoder)
-        self._options = list(options)
-        self._progress = progress
+        self._reading = ReadingPolicy.of(request["reading"].decoder)
+        self._request = request
         self._engines: dict[int, TensorFlowEngine] = {}
         self._probes: dict[int, dict[Frame, list[Probe]]] = {}
 
@@ -131,9 +129,9 @@ class Opener:
             "engine": TensorFlowEngine.name,
             "batch_size": engine.batch_size,
             "shape": list(engine.shapes[output]),
-            **self.frozen.asked,
-            "weights": self.frozen.request,
-            "options": self._options,
+            **self._frozen.asked,
+            "weights": self._frozen.request,
+            "options": options_of(self._request),
             "device": device_name(),
             **describe_environment(),
         }
@@ -146,11 +144,11 @@ class Opener:
 
     def _engine(self, batch_size: int) -> TensorFlowEngine:
         if not self._engines:
-            self._progress.say(f"loading {self.frozen.backbone.name}")
+            self._request["progress"].say(f"loading {self._frozen.backbone.name}")
         if batch_size not in self._engines:
-            network, _ = self.frozen.load()
+            network, _ = self._frozen.load()
             self._engines[batch_size] = TensorFlowEngine(
-                self.frozen.backbone, network, batch_size=batch_size, taps=self._taps
+                self._frozen.backbone, network, batch_size=batch_size, taps=self._taps
             )
         return self._engines[batch_size]
 

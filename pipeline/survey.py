@@ -4,11 +4,11 @@ Nothing is written and no picture is decoded here. `extract_features` goes on fr
 and `explain_features` only tell it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, get_args
+from typing import Unpack
 
 from ..cache.features import FeatureSet
 from ..cache.index import Hashed
@@ -19,35 +19,17 @@ from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Skipped
 from ..models.backbone import Backbone
 from ..models.engines import TensorFlowEngine
-from ..models.errors import UnsuitableSetting
-from ..models.resolving import found_again, resolve_backbone
+from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
-from .augmentation import STANDARD, View, augment_recipe
+from .augmentation import View, augment_recipe
 from .dataset import build_dataset, choose_source, find_keys, settle_choices
-from .errors import InvalidRequest
 from .examples import refusals_that_hold
 from .feed import Frame, Picture
 from .frozen import FrozenBackbone
-from .images import DEFAULT_POLICY, ORIENTATION, ReadingPolicy
-from .labelling import Labelling
+from .images import ORIENTATION, ReadingPolicy
 from .layout import Listing, list_images
-from .progress import SILENT, Progress
+from .request import Request, complete
 from .resizing import choose_resize
-
-Precision = Literal["float32", "bfloat16", "float16"]
-ViewsFor = Literal["train", "all"]
-_OPTIONS = {
-    "weights": "imagenet",
-    "pooling": "avg",
-    "precision": "float32",
-    "input_size": None,
-    "preprocessing": None,
-    "views": 1,
-    "augment": STANDARD,
-    "views_for": "train",
-    "resize": None,
-}
-"""What of a request is an option of the same name, and what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +86,8 @@ class Family:
 class Survey:
     """The state of a data set and of its features before an extraction."""
 
+    request: Request
+    """What is asked for; complete."""
     store: FeatureStore
     listing: Listing
     keys: dict[str, Key]
@@ -114,8 +98,6 @@ class Survey:
     """Files that cannot be opened."""
     refusals: dict[Key, str]
     table: Dataset
-    reading: ReadingPolicy
-    views_for: ViewsFor
     families: tuple[Family, ...]
     """One per backbone and layer."""
     changes: tuple[str, ...]
@@ -144,62 +126,38 @@ class Survey:
         return "\n".join(["; ".join([f"{self.images:,} images", *tail]), *lines])
 
 
-class Request(TypedDict, total=False):
-    """What an extraction is asked for, besides the pictures; see `extract_feature_sets` for each."""
-
-    backbones: Sequence[str]
-    weights: str
-    layers: Sequence[str]
-    pooling: str
-    precision: Precision
-    input_size: tuple[int, int] | None
-    preprocessing: str | None
-    views: int
-    augment: str
-    views_for: ViewsFor
-    store: str | Path
-    dataset: str | None
-    seed: int | None
-    labelling: Labelling | None
-    reading: ReadingPolicy
-    resize: str | None
-    retry: bool
-    progress: Progress
-
-
 def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Survey:
     """Return what there is; see `extract_feature_sets` for the errors."""
-    kept = FeatureStore(request.get("store", "bottlenecks"))
-    views_for, reading = request.get("views_for", "train"), request.get("reading", DEFAULT_POLICY)
-    if views_for not in get_args(ViewsFor):
-        raise InvalidRequest(f"views can be had for {' or '.join(get_args(ViewsFor))}, found {views_for!r}")
-    records = _find_backbones(request)
-    source, name = choose_source(None if images is None else Path(images), kept, request.get("dataset"))
-    seed, labelling, changes = settle_choices(kept, name, seed=request.get("seed"), labelling=request.get("labelling"))
+    asked = complete(request)
+    kept = FeatureStore(asked["store"])
+    records = _find_backbones(asked)
+    source, name = choose_source(None if images is None else Path(images), kept, asked["dataset"])
+    seed, labelling, changes = settle_choices(kept, name, seed=asked["seed"], labelling=asked["labelling"])
     listing = list_images(source, labelling, leave_out=kept.folder)
     # Weights first: where they are missing, nothing has been created yet.
-    recipes = _choose_recipes(records, kept, reading, request)
+    recipes = _choose_recipes(records, kept, asked)
     keys, unreadable, hashed = find_keys(listing, kept.index)
-    there: set[Key] = set()
-    for _, _, sets in recipes:
-        there |= sets[0].keys()
+    there = {each.digest: each.keys() for _, _, sets in recipes for each in sets}
     # What was read on another try has features, whatever was said of it before.
-    refused = {} if request.get("retry") else refusals_that_hold(kept, reading)
-    refusals = {key: reason for key, reason in refused.items() if key not in there}
+    refused = {} if asked["retry"] else refusals_that_hold(kept, asked["reading"])
+    read = set().union(*(there[sets[0].digest] for _, _, sets in recipes)) if refused else set()
+    refusals = {key: reason for key, reason in refused.items() if key not in read}
     lost = [*listing.skipped, *unreadable]
     table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
     families = tuple(
-        Family(frozen, tap, tuple(plan_view(each, table, refusals, views_for) for each in sets))
+        Family(frozen, tap, tuple(plan_view(each, there[each.digest], table, refusals, asked) for each in sets))
         for frozen, tap, sets in recipes
     )
-    return Survey(kept, listing, keys, hashed, lost, refusals, table, reading, views_for, families, tuple(changes))
+    return Survey(asked, kept, listing, keys, hashed, lost, refusals, table, families, tuple(changes))
 
 
-def plan_view(features: FeatureSet, table: Dataset, refusals: Collection[Key], views_for: ViewsFor) -> Wanted:
-    """Return what a feature set lacks of a data set."""
-    everything = not features.recipe.view or views_for == "all"
+def plan_view(
+    features: FeatureSet, there: Set[Key], table: Dataset, refusals: Collection[Key], request: Request
+) -> Wanted:
+    """Return what a feature set, which has the rows `there`, lacks of a data set."""
+    everything = not features.recipe.view or request["views_for"] == "all"
     wanted = [row.key for row in table.rows if everything or row.split == "train"]
-    return Wanted(features, plan_extraction(wanted, features.keys(), refusals))
+    return Wanted(features, plan_extraction(wanted, there, refusals))
 
 
 def recipe_of(
@@ -244,27 +202,6 @@ def pictures_of(table: Dataset, wanted: Iterable[Wanted]) -> list[Picture]:
     return pictures
 
 
-def options_of(request: Request) -> list[str]:
-    """Return the options of `extract-features` that say the same, as far as they are not what is usual.
-
-    Backbone and store are left out.
-    """
-    options: list[str] = []
-    for name, usual in _OPTIONS.items():
-        value: Any = request.get(name, usual)
-        if value != usual:
-            options += [
-                f"--{name.replace('_', '-')}",
-                "x".join(map(str, value)) if name == "input_size" else str(value),
-            ]
-    for layer in request.get("layers", ("last",)):
-        if tuple(request.get("layers", ("last",))) != ("last",):
-            options += ["--layer", layer]
-    if request.get("reading", DEFAULT_POLICY).truncated != DEFAULT_POLICY.truncated:
-        options += ["--truncated", "accept"]
-    return options
-
-
 def _names(family: Family) -> str:
     label = family.first.recipe.label
     return f"{family.frozen.backbone.name} ({label})" if label else family.frozen.backbone.name
@@ -272,51 +209,33 @@ def _names(family: Family) -> str:
 
 def _find_backbones(request: Request) -> dict[str, Backbone]:
     """Return the records that are asked for, by the names that they were asked for with."""
-    asked = request.get("backbones", ("efficientnet-lite0",))
-    if isinstance(asked, str):
-        raise InvalidRequest(f"backbones is {asked!r}: expected a sequence of names, such as ({asked!r},)")
-    names = dict.fromkeys(map(str, asked))
-    if not names:
-        raise InvalidRequest("no backbone is named: expected one at least, as in --backbone xception")
-    size, preprocessing = request.get("input_size"), request.get("preprocessing")
-    return {name: resolve_backbone(name, input_size=size, preprocessing=preprocessing) for name in names}
+    size, preprocessing = request["input_size"], request["preprocessing"]
+    return {name: resolve_backbone(name, input_size=size, preprocessing=preprocessing) for name in request["backbones"]}
 
 
 def _choose_recipes(
-    records: Mapping[str, Backbone], store: FeatureStore, reading: ReadingPolicy, request: Request
+    records: Mapping[str, Backbone], store: FeatureStore, request: Request
 ) -> list[tuple[FrozenBackbone, Tap, list[FeatureSet]]]:
     """Return, per backbone and layer, the feature sets of its views."""
-    layers = request.get("layers", ("last",))
-    if isinstance(layers, str) or not layers:
-        raise InvalidRequest(f"layers is {layers!r}: expected a sequence of names, such as ('last',)")
-    precision = request.get("precision", "float32")
-    if precision not in get_args(Precision):
-        raise UnsuitableSetting(f"cannot compute in {precision!r}: expected one of {', '.join(get_args(Precision))}")
-    count = request.get("views", 1)
-    if count < 1:
-        raise InvalidRequest(f"cannot make {count} views: expected 1, the picture itself, or more")
-    augment = augment_recipe(request.get("augment", STANDARD))
-    taps = [Tap(layer, request.get("pooling", "avg")) for layer in dict.fromkeys(layers)]
+    augment, precision = augment_recipe(request["augment"]), request["precision"]
+    taps = [Tap(layer, request["pooling"]) for layer in dict.fromkeys(request["layers"])]
     chosen = []
     seen: set[str] = set()
     for name, record in records.items():
+        asked = {"backbone": name, "preprocessing": request["preprocessing"]}
         frozen = FrozenBackbone(
-            record,
-            request.get("weights", "imagenet"),
-            store.index,
-            request.get("progress", SILENT),
-            precision=precision,
-            asked={"backbone": found_again(name), "preprocessing": request.get("preprocessing")},
+            record, request["weights"], store.index, request["progress"], precision=precision, asked=asked
         )
-        resize = choose_resize(record.resize, request.get("resize"))
+        resize = choose_resize(record.resize, request["resize"])
         for tap in taps:
-            recipe = recipe_of(record, frozen.digest, reading, resize, tap=tap, precision=precision)
+            recipe = recipe_of(record, frozen.digest, request["reading"], resize, tap=tap, precision=precision)
             generations = store.generations(recipe)
             first = generations[0] if generations else store.feature_set(recipe)
             # The same may be asked for in two spellings.
             if first.digest in seen:
                 continue
             seen.add(first.digest)
-            others = [store.feature_set(first.recipe.of_view(number, augment)) for number in range(1, count)]
+            views = range(1, request["views"])
+            others = [store.feature_set(first.recipe.of_view(number, augment)) for number in views]
             chosen.append((frozen, tap, [first, *others]))
     return chosen

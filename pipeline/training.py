@@ -112,15 +112,16 @@ def train_head(
     parts = [slice(start, stop) for start, stop in pairwise(bounds)]
     train, validation, _ = parts
     held_out = (X[validation], labels[validation]) if bounds[1] < bounds[2] else None
-    learned = source.read_views(keys[train])
+    further = [source.read(keys[train], view) for view in range(1, len(source.views))]
+    learned = np.concatenate([X[train], *further]) if further else X[train]
     repeated = np.tile(labels[train], len(source.views))
     started = time.monotonic()
     trained = record.make(complete, seed=seed).fit(learned, repeated, validation=held_out)
     seconds = time.monotonic() - started
     scores, are_probabilities = scores_of(trained, X)
     if tta:
-        further = [scores_of(trained, source.read(keys, view))[0] for view in range(1, len(source.views))]
-        scores = np.mean([scores, *further], axis=0)
+        others = [scores_of(trained, source.read(keys, view))[0] for view in range(1, len(source.views))]
+        scores = np.mean([scores, *others], axis=0)
     metrics = {
         split: evaluate(labels[part], scores[part], are_probabilities=are_probabilities)
         for split, part in zip(SPLITS, parts, strict=True)

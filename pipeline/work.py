@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..cache.features import FeatureSet
@@ -14,11 +14,11 @@ from ..models.engines import BATCH_SIZE, TensorFlowEngine
 from . import images as decoding
 from .dataset import build_dataset
 from .feed import Decoded, decoding_ahead
+from .frozen import FrozenBackbone
 from .images import ReadingPolicy
 from .interruption import stopping_gently
 from .lanes import Lanes, Target
 from .probing import Opened, Opener
-from .progress import Progress
 from .survey import Family, Survey, Wanted, pictures_of, plan_view
 from .units import format_size
 
@@ -29,7 +29,7 @@ BATCHES_AHEAD = 4
 class Work:
     """An extraction from its survey to its end."""
 
-    def __init__(self, survey: Survey, options: Sequence[str], progress: Progress) -> None:
+    def __init__(self, survey: Survey) -> None:
         self.families = survey.families
         self.table = survey.table
         self.refusals = survey.refusals
@@ -40,11 +40,11 @@ class Work:
         self.added: Counter[str] = Counter()
         """Rows, by digest of the feature set."""
         self._survey = survey
-        self._progress = progress
-        self._outcome = _Outcome(survey.reading)
+        self._progress = survey.request["progress"]
+        self._outcome = _Outcome(survey.request["reading"])
         self._opened: dict[str, Opened] = {}
         self._told: set[str] = set()
-        self._openers = _make_openers(survey, options, progress)
+        self._openers = _make_openers(survey)
 
     def open(self, *, new: bool) -> None:
         """Open the feature sets that lack rows, before anything of the data set is written.
@@ -62,7 +62,7 @@ class Work:
 
     def _of_this_installation(self, family: Family) -> Family:
         """Return a family of the generation whose numbers this installation gives."""
-        opener = self._openers[id(family.frozen)]
+        opener = self._openers[family.frozen]
         generation = opener.choose_generation([(each.features, each.frame) for each in family.views])
         if generation == family.first.recipe.generation:
             return family
@@ -102,7 +102,8 @@ class Work:
                 each.features.note_use()
 
     def _planned(self, family: Family, sets: Iterable[FeatureSet]) -> Family:
-        views = [plan_view(each, self.table, self.refusals, self._survey.views_for) for each in sets]
+        request = self._survey.request
+        views = [plan_view(each, each.keys(), self.table, self.refusals, request) for each in sets]
         return replace(family, views=tuple(views))
 
     def _pass(self) -> None:
@@ -145,7 +146,7 @@ class Work:
     def _open(self, family: Family, wanted: Wanted) -> Opened:
         digest = wanted.features.digest
         if digest not in self._opened:
-            self._opened[digest] = self._openers[id(family.frozen)].open(wanted.features, wanted.frame)
+            self._opened[digest] = self._openers[family.frozen].open(wanted.features, wanted.frame)
             self._tell(family, wanted, self._opened[digest])
         return self._opened[digest]
 
@@ -165,19 +166,17 @@ class Work:
             )
 
 
-def _make_openers(survey: Survey, options: Sequence[str], progress: Progress) -> dict[int, Opener]:
-    """Return what opens the feature sets of each backbone, by its `id`."""
+def _make_openers(survey: Survey) -> dict[FrozenBackbone, Opener]:
+    """Return what opens the feature sets of each backbone."""
     openers = {}
-    for frozen in {id(family.frozen): family.frozen for family in survey.families}.values():
+    for frozen in dict.fromkeys(family.frozen for family in survey.families):
         own = [family for family in survey.families if family.frozen is frozen]
-        openers[id(frozen)] = Opener(
+        openers[frozen] = Opener(
             survey.store,
             frozen,
-            [family.tap for family in own],
-            [each.frame for each in own[0].views],
-            survey.reading,
-            options,
-            progress,
+            taps=[family.tap for family in own],
+            frames=[each.frame for each in own[0].views],
+            request=survey.request,
         )
     return openers
 

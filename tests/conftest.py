@@ -59,19 +59,21 @@ def photos(tmp_path: Path) -> Path:
     return write_classes(tmp_path / "photos")
 
 
+def _beside(name: str, variable: str, what: str) -> Path:
+    """Return a folder that some machines have beside the checkout, or skip."""
+    folder = Path(os.environ.get(variable, SHARED / name))
+    if not folder.is_dir():
+        pytest.skip(f"no real {name} on this machine: set {variable} to a folder with {what}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Return the folder of real pictures that some machines have beside the checkout, or skip."""
-    folder = Path(os.environ.get("DEMIJOHN_DATA", SHARED / "data"))
-    if not folder.is_dir():
-        pytest.skip("no real pictures on this machine: set DEMIJOHN_DATA to a folder with cats-dogs/")
-    return folder
+    return _beside("data", "DEMIJOHN_DATA", "cats-dogs/")
 
 
 @pytest.fixture(scope="session")
 def real_weights() -> Path:
     """Return the folder of real weights that some machines have beside the checkout, or skip."""
-    folder = Path(os.environ.get("DEMIJOHN_WEIGHTS", SHARED / "weights"))
-    if not folder.is_dir():
-        pytest.skip("no real weights on this machine: set DEMIJOHN_WEIGHTS to a folder with Keras' weights files")
-    return folder
+    return _beside("weights", "DEMIJOHN_WEIGHTS", "Keras' weights files")

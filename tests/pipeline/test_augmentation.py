@@ -36,7 +36,6 @@ def test_a_view_hangs_on_key_and_number_alone(mode: str) -> None:
 
 def test_views_are_those_that_stores_out_there_hold() -> None:
     draws = Draws.of(KEY, 1)
-    assert draws == Draws.of(KEY, 1)
     assert [round(value, 6) for value in (draws.flip, draws.area, draws.angle)] == [0.211514, 0.937541, 0.625181]
     pixels = view("standard")
     assert pixels[::15, ::23, 0].tolist() == [[128, 118, 0], [246, 126, 5], [128, 134, 13]]

@@ -2,8 +2,7 @@
 
 import pytest
 from demijohn.models import BACKBONES, UnknownBackbone, UnsuitableSetting
-from demijohn.pipeline.catalogue import describe_backbone, list_backbones
-from demijohn.pipeline.layers import list_taps
+from demijohn.pipeline.catalogue import describe_backbone, list_backbones, list_taps
 
 
 def names(**arguments: object) -> list[str]:

@@ -1,12 +1,13 @@
 """Views: a family of feature sets, trained on together, and never mixed up."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.cache import FeatureSet, FeatureStore, MissingFeatures, Probe, UnknownFeatures
+from demijohn.cache import FeatureStore, MissingFeatures, UnknownFeatures
 from demijohn.cache.index import hash_bytes
 from demijohn.models import UnknownLayer, load_head
 from demijohn.pipeline import (
@@ -235,36 +236,22 @@ def test_views_go_with_the_generation_of_their_pictures(
 
 
 @pytest.mark.parametrize("view", [0, 1])
-def test_a_family_is_of_one_installation(
-    view: int, swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_family_is_of_one_installation(view: int, swift: str, photos: Path, tmp_path: Path) -> None:
     """Whichever view the installation disagrees with, it adds none; with --new it begins them all."""
     store = tmp_path / "store"
     extract(photos, store, views=2)
-    difference = Probe.difference
-
-    def differ(self: Probe, other: Probe) -> float:
-        return 0.5 if self.vectors.keys() and id(self) in other_installation else difference(self, other)
-
-    other_installation: set[int] = set()
-    read = FeatureSet.begun.fget  # type: ignore[attr-defined]
-
-    def begun(self: FeatureSet) -> Any:
-        found = read(self)
-        if found is not None and self.recipe.view == view and self.recipe.generation == 0:
-            other_installation.add(id(found.probe))
-            kept_alive.append(found.probe)
-        return found
-
-    kept_alive: list[Probe] = []
-    monkeypatch.setattr(Probe, "difference", differ)
-    monkeypatch.setattr(FeatureSet, "begun", property(begun))
+    kept = FeatureStore(store)
+    features = [kept.find_feature_set(), *kept.views_of(kept.find_feature_set())][view]
+    recipe = features.folder / "recipe.json"
+    content = json.loads(recipe.read_text())
+    content["probe"] = {name: [1.5 * value for value in values] for name, values in content["probe"].items()}
+    recipe.write_text(json.dumps(content))
     with pytest.raises(OtherNumbers):
         extract(photos, store, views=3)
-    assert len(FeatureStore(store).feature_sets()) == 2
+    assert len(kept.feature_sets()) == 2
     new = extract(photos, store, views=3, new=True)
     assert (new.extracted, new.view_rows_extracted) == (36, 2 * len(train_keys(store)))
-    assert {each.recipe.generation for each in FeatureStore(store).feature_sets()} == {0, 1}
+    assert sorted(each.recipe.generation for each in kept.feature_sets()) == [0, 0, 1, 1, 1]
 
 
 def test_an_error_while_opening_leaves_the_data_set_as_it_was(tiny: str, photos: Path, tmp_path: Path) -> None:
@@ -332,6 +319,15 @@ def test_rows_of_a_view_are_made_again(tiny: str, photos: Path, tmp_path: Path) 
     told = recompute_rows(5, store=tmp_path / "store")
     assert len(told) == 2
     assert {each.greatest_difference for each in told} == {0.0}
+
+
+@pytest.mark.parametrize("misspelt", [{"weigths": "random"}, {"backbones": ("tiny",)}, {"layers": ("last",)}])
+def test_an_argument_of_another_name_is_not_passed_over(
+    misspelt: dict[str, Any], swift: str, photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TypeError):
+        extract(photos, tmp_path / "store", **misspelt)
+    assert not (tmp_path / "store").exists()
 
 
 # Several backbones and layers, and their features joined.
