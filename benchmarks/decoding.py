@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import sklearn.datasets
 from demijohn.models.backbones import find_backbone
-from demijohn.models.engines import TensorFlowEngine
+from demijohn.models.engine import Engine
+from demijohn.models.engines import make_engine
 from demijohn.models.weights import load_extractor, locate_weights
 from demijohn.pipeline import images
 from PIL import Image
@@ -122,7 +123,7 @@ def mosaics(contents: list[bytes], columns: int, rows: int, count: int) -> list[
     return [mosaic(pictures[start:] + pictures[:start], columns, rows, (400, 375)) for start in range(count)]
 
 
-def measure(title: str, contents: list[bytes], decoders: dict[str, Decoder], engine: TensorFlowEngine) -> None:
+def measure(title: str, contents: list[bytes], decoders: dict[str, Decoder], engine: Engine) -> None:
     """Print a line per decoder for one list of files."""
     seconds: dict[str, list[float]] = {name: [] for name in decoders}
     features: dict[str, Any] = {}
@@ -154,7 +155,7 @@ def main() -> None:
     contents *= max(1, 32 // len(contents))
     backbone = find_backbone("efficientnet-lite0")
     network, _ = load_extractor(backbone, locate_weights(backbone, "imagenet"))
-    engine = TensorFlowEngine(backbone, network, batch_size=BATCH)
+    engine = make_engine(backbone, network, batch_size=BATCH)
     decoders = find_decoders()
     measure(f"{len(contents)} files as they are", contents, decoders, engine)
     measure("mosaics of 1600 x 1500", mosaics(contents, 4, 4, 32), decoders, engine)

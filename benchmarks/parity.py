@@ -42,17 +42,16 @@ def run_source(name: str, folder: Path) -> None:
 
 def run_here(name: str, contents: list[bytes]) -> tuple[Any, Any, Any]:
     """Return pixels (n, h, w, 3), features (n, 1280) and ImageNet classes (n,) of pictures, by demijohn."""
-    from demijohn.models import TensorFlowEngine, find_backbone, load_classifier, load_extractor, locate_weights
-    from demijohn.models.engines import BATCH_SIZE
+    from demijohn.models import find_backbone, load_classifier, load_extractor, locate_weights, make_engine
     from demijohn.pipeline.images import decode_image
 
     backbone = find_backbone(name)
     pixels = np.stack([decode_image(content, backbone.input_size, backbone.resize) for content in contents])
 
     def extract(network: Any) -> Any:
-        engine = TensorFlowEngine(backbone, network, batch_size=BATCH_SIZE)
-        starts = range(0, len(pixels), BATCH_SIZE)
-        return np.concatenate([engine.extract(pixels[start : start + BATCH_SIZE])[0] for start in starts])
+        engine = make_engine(backbone, network)
+        starts = range(0, len(pixels), engine.batch_size)
+        return np.concatenate([engine.extract(pixels[start : start + engine.batch_size])[0] for start in starts])
 
     features = extract(load_extractor(backbone, locate_weights(backbone))[0])
     classes = extract(load_classifier(backbone, locate_weights(backbone, top=True))).argmax(1)

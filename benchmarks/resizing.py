@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from demijohn.models.backbones import find_backbone
-from demijohn.models.engines import TensorFlowEngine
+from demijohn.models.engines import make_engine
 from demijohn.models.weights import load_extractor, locate_weights
 from demijohn.pipeline.errors import UnreadableImage
 from demijohn.pipeline.images import decode_image, quiet_decoders
@@ -56,7 +56,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     backbone = find_backbone(sys.argv[2] if len(sys.argv) > 2 else "efficientnet-lite0")
     network, _ = load_extractor(backbone, locate_weights(backbone, sys.argv[3] if len(sys.argv) > 3 else "imagenet"))
-    engine = TensorFlowEngine(backbone, network, batch_size=BATCH)
+    engine = make_engine(backbone, network, batch_size=BATCH)
     contents, labels = [], []
     side = backbone.input_size[0]
     with quiet_decoders():

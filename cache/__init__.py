@@ -5,6 +5,7 @@ picture is decoded. Its one promise: a file that carries its final name is compl
 a full disk or a power cut loses at most the rows that were not committed yet.
 """
 
+from .compiled import CompiledForms
 from .errors import (
     CacheError,
     DamagedFile,
@@ -35,6 +36,7 @@ __all__ = [
     "SPLITS",
     "Begun",
     "CacheError",
+    "CompiledForms",
     "Damage",
     "DamagedFile",
     "Dataset",

@@ -1,6 +1,6 @@
 """The store: one folder that holds data sets, features, runs and the report.
 
-    images.sqlite   datasets/   features/   runs/   report/   refusals.csv
+    images.sqlite   datasets/   features/   engines/   runs/   report/   refusals.csv
 
 This module knows where things lie and finds them again; each thing has a module of its own.
 Nothing is created until something is written.
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .compiled import CompiledForms
 from .errors import CacheError, DamagedFile, UnknownDataset, UnknownFeatures
 from .features import FeatureSet
 from .files import PARTIAL
@@ -41,6 +42,11 @@ class FeatureStore:
     def index(self) -> FileIndex:
         """path, size, mtime -> key."""
         return FileIndex(self.folder / "images.sqlite")
+
+    @property
+    def compiled(self) -> CompiledForms:
+        """Compiled backbones."""
+        return CompiledForms(self.folder / "engines")
 
     @property
     def report_folder(self) -> Path:

@@ -7,7 +7,8 @@ record and an estimator (`heads`). Keras is imported where a network is built, n
 
 from .backbone import Backbone, Preprocessing
 from .backbones import BACKBONES, find_backbone
-from .engines import TensorFlowEngine
+from .engine import Engine
+from .engines import ENGINES, EngineChoice, choose_engine, compile_backbone, make_engine, open_engine
 from .errors import (
     BadWeights,
     MissingWeights,
@@ -15,6 +16,7 @@ from .errors import (
     UnknownBackbone,
     UnknownHead,
     UnknownLayer,
+    UnsuitableEngine,
     UnsuitableSetting,
 )
 from .estimator import Head
@@ -24,9 +26,12 @@ from .weights import LocatedWeights, load_classifier, load_extractor, locate_wei
 
 __all__ = [
     "BACKBONES",
+    "ENGINES",
     "HEADS",
     "Backbone",
     "BadWeights",
+    "Engine",
+    "EngineChoice",
     "Head",
     "HeadRecord",
     "LocatedWeights",
@@ -34,11 +39,13 @@ __all__ = [
     "ModelError",
     "Preprocessing",
     "Tap",
-    "TensorFlowEngine",
     "UnknownBackbone",
     "UnknownHead",
     "UnknownLayer",
+    "UnsuitableEngine",
     "UnsuitableSetting",
+    "choose_engine",
+    "compile_backbone",
     "find_backbone",
     "find_head",
     "list_layers",
@@ -46,5 +53,7 @@ __all__ = [
     "load_extractor",
     "load_head",
     "locate_weights",
+    "make_engine",
+    "open_engine",
     "scores_of",
 ]

@@ -1,106 +1,205 @@
-"""What executes a frozen backbone: one compiled function with one static batch shape.
+"""What executes a frozen backbone: which engines there are, which one is taken, and how one is made and opened.
 
-The variables are folded into the graph as constants, so that batch normalisation melts into the
-convolutions; nothing that training would change is left in it. The last batch is padded: there is
-one shape, hence one graph, and a picture's features do not depend on who shares its batch.
+A compiled backbone is a folder of a few files, from which its engine opens in a moment. On a GPU
+TensorFlow computes; on a processor whichever is faster for the backbone, by a table that
+benchmarks/engines.py has measured. Nothing is ever timed while features are extracted, so that the
+same machine chooses the same every time.
 """
 
+import json
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .backbone import Backbone
-from .backend import device_name, import_tensorflow
-from .errors import ModelError
-from .taps import Tap, find_tensor, pool
+from .devices import CPU, Device, find_device
+from .engine import Engine
+from .errors import UnsuitableSetting
+from .freezing import Facts, freeze
+from .openvino_engine import OpenVINOEngine
+from .taps import Tap
+from .tensorflow_engine import TensorFlowEngine
 
-BATCH_SIZE = 24
-"""Pinned in a feature set when it is begun; see recipe.json.
-
-Matrix products are computed in blocks of 12, 24 or 48 rows, by the width of the processor's
-registers. Where the rows of a batch are no multiple of that, the rest is summed in another order, and
-the last picture's features differ in the last digit (seen with batches of 32 on AVX-512).
-"""
+_FACTS = "facts.json"
+FORM = 1
+"""Of compiled backbones: raised where the same versions of everything would compile to something else."""
 
 
-class TensorFlowEngine:
-    """Pixels to features on TensorFlow; in float32 it is IEEE float32."""
+@dataclass(frozen=True, slots=True)
+class EngineRecord:
+    """An engine, with what is to be known before it is imported."""
 
-    name = "tensorflow"
+    name: str
+    kind: type[Engine]
+    """A subclass of `Engine` with `compile(graph, folder)`."""
+    batch_size: int
+    package: str
+    """What is imported for it, and whose version counts."""
+    extra: str | None = None
+    """What to install for it; None where demijohn itself is enough."""
+    casts: bool = False
+    """A narrower precision is a choice of compiling; else the network itself is built in it."""
 
-    def __init__(self, backbone: Backbone, network: Any, *, batch_size: int, taps: Sequence[Tap] = (Tap(),)) -> None:
-        self.batch_size = batch_size
-        self.device = device_name()
-        self._backbone = backbone
-        self._shape = (batch_size, *network.input_shape[1:])
-        self.input_size: tuple[int, int] = self._shape[1:3]
-        self._taps = tuple(taps)
-        tensors = [find_tensor(backbone, network, tap.layer) for tap in self._taps]
-        self.shapes = tuple(tuple(tensor.shape[1:]) for tensor, _ in tensors)
-        """Of what each tap gives for one picture, before pooling: (h, w, c), (tokens, d) or (d,)."""
-        self._forward = self._freeze(network, tensors)
+    @property
+    def installed(self) -> bool:
+        """Whether it can run here."""
+        return find_spec(self.package) is not None
 
-    def extract(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
-        """Return the features of up to a batch of pictures, an array per tap.
 
-        Parameters
-        ----------
-        images : ndarray of shape (b, h, w, 3), uint8
-            RGB pixels in 0..255 at the network's input size; b at most the batch size.
+ENGINES = {
+    record.name: record
+    for record in (
+        # Matrix products are computed in blocks of 12, 24 or 48 rows, by the width of the processor's
+        # registers. Where the rows of a batch are no multiple of that, the rest is summed in another
+        # order, and the last picture's features differ in the last digit (seen with 32 on AVX-512).
+        EngineRecord("tensorflow", TensorFlowEngine, 24, "tensorflow"),
+        EngineRecord("openvino", OpenVINOEngine, 1, "openvino", "demijohn[cpu]", casts=True),
+    )
+}
 
-        Returns
-        -------
-        tuple of ndarrays of shape (b, d), float32
 
-        Raises
-        ------
-        ModelError
-            A feature is not finite: the weights or the arithmetic are broken.
-        """
-        count = len(images)
-        if count > self.batch_size or images.shape[1:] != self._shape[1:] or images.dtype != np.uint8:
-            raise ModelError(
-                f"{self._backbone.name} takes up to {self._shape} uint8, received {images.shape} {images.dtype}"
-            )
-        if count < self.batch_size:
-            padded = np.zeros(self._shape, dtype=np.uint8)
-            padded[:count] = images
-            images = padded
-        features = tuple(values[:count] for values in self._forward(images))
-        for tap, values in zip(self._taps, features, strict=True):
-            if not np.isfinite(values).all():
-                raise ModelError(
-                    f"{self._backbone.name} gave a feature that is not finite ({tap}): check its weights, "
-                    "and compute in --precision float32"
-                )
-        return features
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What executes a backbone, and in which batches."""
 
-    def _freeze(self, network: Any, tensors: Sequence[tuple[Any, Any]]) -> Any:
-        """Return the compiled function: uint8 pixels to one array per tap."""
-        tf = import_tensorflow()
-        import keras
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    engine: str
+    batch_size: int
+    device: Device = CPU
 
-        preprocessing = self._backbone.preprocessing
-        mean = tf.constant(preprocessing.mean, tf.float32)
-        scale = tf.constant(preprocessing.scale, tf.float32)
-        # By name, since Keras unpacks a list of one.
-        tapped = keras.Model(network.inputs, {str(place): tensor for place, (tensor, _) in enumerate(tensors)})
-        ends = [(tap.pooling, norm) for tap, (_, norm) in zip(self._taps, tensors, strict=True)]
+    @property
+    def record(self) -> EngineRecord:
+        """All about the engine."""
+        return ENGINES[self.engine]
 
-        def forward(images: Any) -> Any:
-            x = tf.cast(images, tf.float32)  # (b, h, w, 3)
-            if preprocessing.channels == "bgr":
-                x = x[..., ::-1]
-            values = tapped((x - mean) / scale, training=False)
-            return [pool(values[str(place)], *end) for place, end in enumerate(ends)]
 
-        concrete = tf.function(forward, autograph=False).get_concrete_function(tf.TensorSpec(self._shape, tf.uint8))
-        frozen = convert_variables_to_constants_v2(concrete)
+def choose_engine(
+    backbone: str,
+    *,
+    precision: str = "float32",
+    engine: str | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+) -> EngineChoice:
+    """Return what is to execute a backbone on this machine.
 
-        def run(images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-            return [np.asarray(result) for result in frozen(tf.constant(images))]
+    Parameters
+    ----------
+    backbone : str
+        Its name.
+    precision : str
+        What it is to compute in.
+    engine, batch_size : optional
+        Instead of the usual.
+    device : str
+        See `find_device`.
 
-        return run
+    Raises
+    ------
+    UnsuitableSetting
+        There is no such engine, batch or device, it is not installed, or it cannot compute so here.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UnsuitableSetting(f"a batch of {batch_size} pictures is not possible: expected 1 or more")
+    if engine is not None and engine not in ENGINES:
+        raise UnsuitableSetting(f"there is no engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    if engine is not None and not ENGINES[engine].installed:
+        raise UnsuitableSetting(
+            f"the engine {engine} is not installed: pip install '{ENGINES[engine].extra}', "
+            f"or leave out --engine {engine}"
+        )
+    found = find_device(device)
+    if engine is None:
+        engine = _usual_engine(backbone, precision, found)
+    ENGINES[engine].kind.check(precision, found)
+    usual = _measured().get(backbone, {}).get(engine, {})
+    fastest = int(max(usual, key=lambda size: usual[size])) if usual else ENGINES[engine].batch_size
+    return EngineChoice(engine, batch_size or fastest, found)
+
+
+def compile_backbone(
+    folder: Path,
+    backbone: Backbone,
+    network: Any,
+    choice: EngineChoice,
+    *,
+    taps: Sequence[Tap] = (Tap(),),
+    precision: str = "float32",
+) -> None:
+    """Write into an empty folder what `open_engine` opens.
+
+    Parameters
+    ----------
+    folder : Path
+    backbone : Backbone
+    network : Keras model
+        See `load_extractor`; it is not changed.
+    choice : EngineChoice
+    taps : sequence of Tap
+    precision : str
+        What it is to compute in.
+
+    Raises
+    ------
+    ModelError
+        The engine cannot take the network.
+    UnknownLayer
+        A tap names a layer that the network has not.
+    """
+    graph = freeze(backbone, network, batch_size=choice.batch_size, taps=taps, precision=precision)
+    choice.record.kind.compile(graph, folder)
+    (folder / _FACTS).write_text(json.dumps({"engine": choice.engine, **graph.facts.to_json()}, indent=2), "utf-8")
+
+
+def open_engine(folder: Path, device: Device = CPU) -> Engine:
+    """Return the engine of a compiled backbone; nothing else than the engine's own library is imported."""
+    content = json.loads((folder / _FACTS).read_text("utf-8"))
+    engine: Engine = ENGINES[content["engine"]].kind(Facts.from_json(content), folder, device)
+    return engine
+
+
+def make_engine(
+    backbone: Backbone,
+    network: Any,
+    *,
+    engine: str = "tensorflow",
+    batch_size: int | None = None,
+    taps: Sequence[Tap] = (Tap(),),
+    precision: str = "float32",
+    device: Device = CPU,
+) -> Engine:
+    """Return an engine for a network, compiled in passing; see `compile_backbone`."""
+    choice = EngineChoice(engine, batch_size or ENGINES[engine].batch_size, device)
+    # On Windows an open file cannot be removed; the system does that later.
+    with tempfile.TemporaryDirectory(prefix="demijohn-engine-", ignore_cleanup_errors=True) as folder:
+        compile_backbone(Path(folder), backbone, network, choice, taps=taps, precision=precision)
+        return open_engine(Path(folder), device)
+
+
+def versions_of(engine: str) -> dict[str, str]:
+    """Return the versions of all that compiling hangs on; nothing is imported for it."""
+    names = dict.fromkeys(["demijohn", "tensorflow", "keras", ENGINES[engine].package])
+    return {name: version(name) for name in names}
+
+
+def _usual_engine(backbone: str, precision: str, device: Device) -> str:
+    """Return the faster one; what was not measured goes to the engine that is made for the device."""
+    if device.is_gpu or not ENGINES["openvino"].installed:
+        return "tensorflow"
+    if precision != "float32":
+        return "openvino" if OpenVINOEngine.computes_in(precision) else "tensorflow"
+    rates = {engine: max(sizes.values()) for engine, sizes in _measured().get(backbone, {}).items()}
+    return max(rates, key=lambda engine: rates[engine]) if rates else "openvino"
+
+
+@cache
+def _measured() -> dict[str, dict[str, dict[str, float]]]:
+    """Return pictures per second by backbone, engine and batch size."""
+    content = json.loads((files("demijohn.models") / "engine_rates.json").read_text("utf-8"))
+    rates: dict[str, dict[str, dict[str, float]]] = content["rates"]
+    return rates

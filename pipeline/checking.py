@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models.engines import TensorFlowEngine
+from ..models.engines import make_engine
 from ..models.resolving import resolve_backbone
 from ..models.weights import load_classifier, locate_weights
 from .errors import NoImages, UnreadableImage
@@ -57,7 +57,7 @@ def check_backbone(name: str, image: str | Path, *, weights: str = "imagenet", t
     except UnreadableImage as error:
         raise UnreadableImage(f"cannot decode {path}: {error}; expected a picture") from error
     network = load_classifier(backbone, locate_weights(backbone, weights, top=True))
-    engine = TensorFlowEngine(backbone, network, batch_size=1)
+    engine = make_engine(backbone, network, batch_size=1)
     probabilities = engine.extract(pixels[None])[0][0]  # (1000,)
     best = np.argsort(probabilities)[::-1][:top]
     names = imagenet_classes()

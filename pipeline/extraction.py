@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ..cache.table import Skipped
+from .breakdown import Breakdown
 from .errors import TooManyUnreadable
 from .outlook import explain
 from .request import Request
@@ -58,8 +59,13 @@ class Extraction:
     """Wall time of everything."""
     images_per_second: float | None
     """Of the networks' part, for all feature sets of the command at once; None where nothing was extracted."""
+    engine: str | None
+    """What ran the network; None where it did not run."""
     device: str | None
     """What the network ran on; None where it did not run."""
+    batch_size: int | None
+    breakdown: Breakdown | None
+    """Where the time of the networks' part went, for all feature sets at once; None where nothing was extracted."""
     notes: tuple[str, ...]
     max_bad: float
 
@@ -86,7 +92,10 @@ class Extraction:
             "features": None if self.features is None else str(self.features),
             "seconds": round(self.seconds, 3),
             "images_per_second": None if self.images_per_second is None else round(self.images_per_second, 1),
+            "engine": self.engine,
             "device": self.device,
+            "batch_size": self.batch_size,
+            "breakdown": self.breakdown.to_json() if self.breakdown else None,
             "notes": list(self.notes),
         }
 
@@ -157,6 +166,12 @@ def extract_feature_sets(
         `avg`, the default, `max`, `avg+max` or `none`.
     precision : str
         What the networks compute in: `float32`, the default, `bfloat16` or `float16`.
+    engine : str, optional
+        `tensorflow` or `openvino`; by default what a feature set was begun with, else the faster one here.
+    batch_size : int, optional
+        Pictures that are computed together; by default what a feature set was begun with, else the engine's own.
+    device : str
+        `auto`, the default: the first GPU, else the CPU; `cpu`, `gpu` or `gpu:1`.
     input_size : (int, int), optional
         Height and width, instead of the backbone's own.
     preprocessing : str, optional
@@ -233,6 +248,7 @@ def _summary(
     refused = set(first.plan.refused)
     unreadable = [Skipped(row.path, work.refusals[row.key]) for row in table.rows if row.key in refused]
     name = family.frozen.backbone.name
+    engine = work.engines.get(name)
     return Extraction(
         dataset=table.name,
         seed=table.origin.seed,
@@ -254,8 +270,11 @@ def _summary(
         width=features.width or family.frozen.backbone.width,
         features=features.path if features.has_parts() else None,
         seconds=time.monotonic() - started,
-        images_per_second=work.rate if name in work.devices else None,
-        device=work.devices.get(name),
+        images_per_second=work.breakdown.images_per_second if engine else None,
+        engine=engine.name if engine else None,
+        device=engine.device if engine else None,
+        batch_size=engine.batch_size if engine else None,
+        breakdown=work.breakdown if engine else None,
         notes=(*survey.changes, *table.notes),
         max_bad=max_bad,
     )

@@ -6,6 +6,7 @@ releases Python's lock for most of its time, so threads are enough to keep a net
 
 import os
 import stat
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -61,6 +62,9 @@ class Decoded:
     """(h, w, 3) RGB of each frame; None where it could not be decoded."""
     reason: str
     """Why not."""
+    read_seconds: float = 0.0
+    """In which its bytes were read and hashed."""
+    decode_seconds: float = 0.0
 
 
 @contextmanager
@@ -114,6 +118,7 @@ def read_file(path: Path, policy: ReadingPolicy = DEFAULT_POLICY) -> bytes:
 
 
 def _decode(picture: Picture, policy: ReadingPolicy) -> Decoded:
+    started = time.perf_counter()
     try:
         content = read_file(picture.path, policy)
     except OSError as error:
@@ -121,7 +126,9 @@ def _decode(picture: Picture, policy: ReadingPolicy) -> Decoded:
     except UnreadableImage as error:
         return Decoded(picture.name, picture.expected, None, None, str(error))
     key = hash_bytes(content)
+    read = time.perf_counter()
     pixels: dict[Frame, NDArray[np.uint8]] = {}
+    reason = ""
     try:
         for (size, resize), alike in groupby(sorted(picture.frames), key=lambda frame: frame[:2]):
             frames = list(alike)
@@ -129,5 +136,6 @@ def _decode(picture: Picture, policy: ReadingPolicy) -> Decoded:
             arrays = decode_views(content, size, resize, policy, key=key, views=views)
             pixels.update(zip(frames, arrays, strict=True))
     except UnreadableImage as error:
-        return Decoded(picture.name, picture.expected, key, None, str(error))
-    return Decoded(picture.name, picture.expected, key, pixels, "")
+        reason = str(error)
+    seconds = read - started, time.perf_counter() - read
+    return Decoded(picture.name, picture.expected, key, None if reason else pixels, reason, *seconds)

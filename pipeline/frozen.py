@@ -1,17 +1,24 @@
 """The frozen backbone of an extraction: known by the digest of its weights, loaded only when needed.
 
 The digest is of the real arrays, which takes Keras to find out. It is remembered by the SHA-256 of
-the weights file, so that a run that finds everything cached never imports Keras.
+the weights file, so that a run that finds everything cached never imports Keras. What an engine
+compiled of it is kept as well, so that the next extraction starts without building the network.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from ..cache.index import FileIndex, hash_file
+from ..cache.index import hash_file
 from ..cache.part import Key
+from ..cache.store import FeatureStore
 from ..models.backbone import Backbone
 from ..models.backend import keras_version
+from ..models.engine import Engine
+from ..models.engines import FORM, EngineChoice, compile_backbone, open_engine, versions_of
 from ..models.errors import ModelError
+from ..models.taps import Tap
 from ..models.weights import load_extractor, locate_weights
 from .progress import Progress
 
@@ -23,25 +30,28 @@ class FrozenBackbone:
         self,
         backbone: Backbone,
         request: str,
-        index: FileIndex,
+        store: FeatureStore,
         progress: Progress,
         *,
+        choice: EngineChoice,
         precision: str = "float32",
         asked: Mapping[str, Any] | None = None,
     ) -> None:
         self.backbone = backbone
         self.request = request
         self.precision = precision
+        self.choice = choice
+        """What runs it, where a feature set was not begun with something else."""
         self.asked = dict(asked or {"backbone": backbone.name, "preprocessing": None})
         """What `resolve_backbone` finds the record by again."""
         self._located = locate_weights(backbone, request)
-        self._index = index
+        self._store = store
         self._progress = progress
         # Another Keras may order a network's weights in another way, so its version is part of the name.
         self._name = f"{backbone.name} keras-{keras_version()}"
         self._loaded: tuple[Any, str] | None = None
         self._file = self._hash_file()
-        known = None if self._file is None else index.recall_weights(self._file, self._name)
+        known = None if self._file is None else store.index.recall_weights(self._file, self._name)
         self.digest: str = self._located.identity or known or self.load()[1]
 
     def load(self) -> tuple[Any, str]:
@@ -55,13 +65,49 @@ class FrozenBackbone:
         if self._loaded is None:
             if self._located.file is None and self._located.seed is None and not self.backbone.complete:
                 self._progress.say(f"downloading the weights of {self.backbone.name}")
-            self._loaded = load_extractor(self.backbone, self._located, precision=self.precision)
+            # Some engines narrow a network when they compile it; for others it is built so.
+            precision = "float32" if self.choice.record.casts else self.precision
+            self._loaded = load_extractor(self.backbone, self._located, precision=precision)
             if getattr(self, "digest", self._loaded[1]) != self._loaded[1]:
                 raise ModelError(
                     f"the weights of {self.backbone.name} have digest {self._loaded[1][:12]}, expected "
                     f"{self.digest[:12]} as remembered: remove images.sqlite from the store and try again"
                 )
         return self._loaded
+
+    def start(self, choice: EngineChoice, taps: Sequence[Tap], *, keep: bool = True) -> Engine:
+        """Return an engine that runs the backbone; compiled now, unless the store has kept what was compiled before.
+
+        Parameters
+        ----------
+        choice : EngineChoice
+        taps : sequence of Tap
+        keep : bool
+            What is compiled now is kept in the store.
+
+        Raises
+        ------
+        ModelError
+            The network cannot be had, or the engine cannot take it.
+        """
+        made = {
+            "form": FORM,
+            "engine": choice.engine,
+            "backbone": self.backbone.name,
+            "weights": self.digest,
+            "input_size": list(self.backbone.input_size),
+            "preprocessing": str(self.backbone.preprocessing),
+            "taps": [[tap.layer, tap.pooling] for tap in taps],
+            "precision": self.precision,
+            "batch_size": choice.batch_size,
+            "versions": versions_of(choice.engine),
+        }
+        with self._store.compiled.provide(made, partial(self._compile, choice=choice, taps=taps), keep=keep) as folder:
+            return open_engine(folder, choice.device)
+
+    def _compile(self, folder: Path, *, choice: EngineChoice, taps: Sequence[Tap]) -> None:
+        network, _ = self.load()
+        compile_backbone(folder, self.backbone, network, choice, taps=taps, precision=self.precision)
 
     def remember(self) -> None:
         """Keep the digest, so that the next run knows it without Keras."""
@@ -70,9 +116,9 @@ class FrozenBackbone:
         if self._loaded is None or self._located.seed is not None or path is None:
             return
         hashed = hash_file(path)
-        self._index.remember([hashed])
-        self._index.remember_weights(hashed.key, self._name, self.digest)
+        self._store.index.remember([hashed])
+        self._store.index.remember_weights(hashed.key, self._name, self.digest)
 
     def _hash_file(self) -> Key | None:
         path = self._located.file
-        return None if path is None else self._index.recall([path]).get(path) or hash_file(path).key
+        return None if path is None else self._store.index.recall([path]).get(path) or hash_file(path).key

@@ -2,11 +2,18 @@
 
 A picture may be wanted by several engines, in several views, and one pass of an engine may serve
 several feature sets. Who shares a batch does not matter: a row depends on its own pixels alone.
+
+Each engine computes in threads of its own, as many batches at once as it likes, and another thread
+stores rows, so that none of them waits for the disk or for the next picture.
 """
 
-from collections.abc import Iterable
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +21,14 @@ from numpy.typing import NDArray
 from ..cache.features import FeatureSet
 from ..cache.part import Key
 from ..cache.writer import FeatureWriter
-from ..models.engines import TensorFlowEngine
+from ..models.engine import Engine
+from .breakdown import Breakdown
 from .feed import Decoded, Frame
+
+_AHEAD = 2
+"""Batches per thread of an engine that are computed or wait for it; bounds the memory."""
+_WRITES = 16
+"""Batches whose rows wait to be stored."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,57 +52,142 @@ class _Waiting:
     targets: tuple[Target, ...]
 
 
+_Outputs = tuple[NDArray[np.float32], ...]
+
+
+class _Lane:
+    """An engine, what waits for it, and what it computes."""
+
+    def __init__(self, engine: Engine, targets: Sequence[Target]) -> None:
+        self.engine = engine
+        self.targets = targets
+        self.waiting: list[_Waiting] = []
+        self.flying: deque[tuple[list[_Waiting], Future[tuple[_Outputs, float]]]] = deque()
+        self.threads = ThreadPoolExecutor(engine.streams, thread_name_prefix="forward")
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough batches are under way."""
+        return len(self.flying) >= _AHEAD * self.engine.streams
+
+    def launch(self) -> None:
+        """Have what is waiting computed."""
+        if self.waiting:
+            self.flying.append((self.waiting, self.threads.submit(_compute, self.engine, self.waiting)))
+            self.waiting = []
+
+
 class Lanes:
     """Engines and the feature sets that they fill; a context that commits whatever was added, and merges at the end.
 
     Parameters
     ----------
-    targets : iterable of (TensorFlowEngine, Target)
+    targets : iterable of (Engine, Target)
+    breakdown : Breakdown
+        Where seconds are counted.
     """
 
-    def __init__(self, targets: Iterable[tuple[TensorFlowEngine, Target]]) -> None:
-        self._targets: dict[TensorFlowEngine, list[Target]] = {}
+    def __init__(self, targets: Iterable[tuple[Engine, Target]], breakdown: Breakdown) -> None:
+        every: dict[Engine, list[Target]] = {}
         for engine, target in targets:
-            self._targets.setdefault(engine, []).append(target)
-        self._waiting: dict[TensorFlowEngine, list[_Waiting]] = {engine: [] for engine in self._targets}
+            every.setdefault(engine, []).append(target)
+        self._lanes = [_Lane(engine, targets) for engine, targets in every.items()]
+        self._breakdown = breakdown
         self._writers: dict[Target, FeatureWriter] = {}
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._written: deque[Future[float]] = deque()
         self._stack = ExitStack()
 
     def __enter__(self) -> "Lanes":
         self._stack.__enter__()
-        every = [target for targets in self._targets.values() for target in targets]
-        self._writers = {target: self._stack.enter_context(FeatureWriter(target.features)) for target in every}
+        for lane in self._lanes:
+            for target in lane.targets:
+                self._writers[target] = self._stack.enter_context(FeatureWriter(target.features))
         return self
 
-    def __exit__(self, *error: object) -> bool | None:
-        return self._stack.__exit__(*error)  # type: ignore[arg-type]
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        for lane in self._lanes:
+            lane.threads.shutdown(wait=True, cancel_futures=True)
+        try:
+            if error is not None:
+                self._save_what_is_computed()
+            self._settle_writes(0)
+        except Exception as other:
+            # That rows cannot be stored counts for more than why the pass ended.
+            self._stack.__exit__(type(other), other, other.__traceback__)
+            raise
+        finally:
+            self._writing.shutdown(wait=True, cancel_futures=True)
+        return self._stack.__exit__(kind, error, trace)
 
     def add(self, picture: Decoded) -> None:
         """Take a decoded picture to every engine that wants it."""
         if picture.key is None or picture.pixels is None:
             return
-        for engine, targets in self._targets.items():
+        for lane in self._lanes:
             for frame, pixels in picture.pixels.items():
-                lacking = tuple(each for each in targets if each.frame == frame and picture.expected in each.missing)
+                lacking = tuple(
+                    each for each in lane.targets if each.frame == frame and picture.expected in each.missing
+                )
                 if lacking:
-                    self._waiting[engine].append(_Waiting(picture.key, pixels, lacking))
-                if len(self._waiting[engine]) == engine.batch_size:
-                    self._run(engine)
+                    lane.waiting.append(_Waiting(picture.key, pixels, lacking))
+                if len(lane.waiting) == lane.engine.batch_size:
+                    while lane.is_full:
+                        self._land(lane)
+                    lane.launch()
 
     def finish(self) -> None:
-        """Run what is waiting for a full batch."""
-        for engine in self._targets:
-            self._run(engine)
+        """Run what is waiting for a full batch, and see everything stored."""
+        for lane in self._lanes:
+            lane.launch()
+        for lane in self._lanes:
+            while lane.flying:
+                self._land(lane)
+        self._settle_writes(0)
 
-    def _run(self, engine: TensorFlowEngine) -> None:
-        batch = self._waiting[engine]
-        if not batch:
-            return
-        outputs = engine.extract(np.stack([each.pixels for each in batch]))
-        self._waiting[engine] = []
-        for target in self._targets[engine]:
+    def _land(self, lane: _Lane) -> None:
+        """Wait for the batch that was launched first, and have its rows stored."""
+        batch, future = lane.flying.popleft()
+        started = time.perf_counter()
+        outputs, seconds = future.result()
+        self._breakdown.full += time.perf_counter() - started
+        self._breakdown.forward += seconds
+        self._store(lane, batch, outputs)
+
+    def _store(self, lane: _Lane, batch: Sequence[_Waiting], outputs: _Outputs) -> None:
+        self._settle_writes(_WRITES)
+        for target in lane.targets:
             rows = [number for number, each in enumerate(batch) if target in each.targets]
             if rows:
                 keys = [batch[number].key for number in rows]
-                self._writers[target].add(keys, outputs[target.output][rows])
+                self._written.append(
+                    self._writing.submit(_write, self._writers[target], keys, outputs[target.output][rows])
+                )
                 target.added.update(keys)
+
+    def _settle_writes(self, waiting: int) -> None:
+        """Wait until no more than so many writes are waiting; raise what went wrong with one."""
+        while self._written and (len(self._written) > waiting or self._written[0].done()):
+            self._breakdown.write += self._written.popleft().result()
+
+    def _save_what_is_computed(self) -> None:
+        for lane in self._lanes:
+            for batch, future in lane.flying:
+                if future.done() and not future.cancelled() and future.exception() is None:
+                    self._store(lane, batch, future.result()[0])
+
+
+def _compute(engine: Engine, batch: Sequence[_Waiting]) -> tuple[_Outputs, float]:
+    """Return the outputs of an engine, and the seconds that it took."""
+    started = time.perf_counter()
+    outputs = engine.extract(np.stack([each.pixels for each in batch]))
+    return outputs, time.perf_counter() - started
+
+
+def _write(writer: FeatureWriter, keys: Sequence[Key], rows: NDArray[np.float32]) -> float:
+    """Return the seconds that storing took."""
+    started = time.perf_counter()
+    writer.add(keys, rows)
+    return time.perf_counter() - started

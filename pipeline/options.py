@@ -170,6 +170,20 @@ def featuring(command: Callable[..., None]) -> Callable[..., None]:
         help="What the network computes in.",
     )
     @click.option(
+        "--engine",
+        type=click.Choice(["tensorflow", "openvino"]),
+        help="What runs the network. [as the features were begun, else the faster one here]",
+    )
+    @click.option(
+        "--batch-size",
+        type=click.IntRange(1, 4096),
+        metavar="COUNT",
+        help="Pictures computed together. [as the features were begun, else the engine's own]",
+    )
+    @click.option(
+        "--device", default="auto", show_default=True, metavar="auto|cpu|gpu|gpu:1", help="What the network runs on."
+    )
+    @click.option(
         "--preprocessing",
         type=click.Choice(["symmetric", "caffe", "torch", "unit", "inside"]),
         help="Of your own model only; all others bring theirs.",

@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,14 +16,14 @@ from numpy.typing import NDArray
 
 from ..cache.part import keys_to_array
 from ..cache.recipe import differences
-from ..models.engines import BATCH_SIZE, TensorFlowEngine
+from ..models.engine import Engine
 from .feed import decoding_ahead
 from .request import Request
 from .survey import Family, Survey, Wanted, pictures_of, survey_images
 from .units import format_duration, format_size
 
-_BATCHES = 3
-"""That are run to tell the speed; the first one only warms up."""
+_PROBED = 72
+"""Pictures that are run to tell the speed."""
 _ROW_EXTRA = 32
 """Bytes of a row beside its features: the key. Checksums are a thousandth."""
 
@@ -136,9 +137,7 @@ def plan_features(images: str | Path | None = None, **request: Unpack[Request]) 
         if not passes:
             continue
         survey.request["progress"].say(f"measuring the speed of {frozen.backbone.name}")
-        engine = TensorFlowEngine(
-            frozen.backbone, frozen.load()[0], batch_size=BATCH_SIZE, taps=[family.tap for family in families]
-        )
+        engine = frozen.start(frozen.choice, [family.tap for family in families], keep=False)
         seconds += passes * _measure(survey, engine, [view for family in families for view in family.views])
         for family, values in zip(families, engine.extract(_blank(engine)), strict=True):
             size += family.missing * (values[0].nbytes + _ROW_EXTRA)
@@ -172,22 +171,25 @@ def explain(survey: Survey, family: Family) -> tuple[Other, ...]:
     return tuple(sorted(others, key=lambda other: (-other.cached, len(other.differences), other.name)))
 
 
-def _measure(survey: Survey, engine: TensorFlowEngine, wanted: Sequence[Wanted]) -> float:
+def _measure(survey: Survey, engine: Engine, wanted: Sequence[Wanted]) -> float:
     """Return seconds per pass of one picture through the network, decoding included."""
     lacking = [each for each in wanted if each.plan.missing]
-    pictures = pictures_of(survey.table, lacking)[: _BATCHES * BATCH_SIZE]
+    pictures = pictures_of(survey.table, lacking)[:_PROBED]
     engine.extract(_blank(engine))
     started, passes = time.monotonic(), 0
-    with decoding_ahead(pictures, survey.request["reading"], ahead=BATCH_SIZE) as decoded:
+    with (
+        ThreadPoolExecutor(engine.streams) as threads,
+        decoding_ahead(pictures, survey.request["reading"], ahead=_PROBED) as decoded,
+    ):
         every = (frame for each in decoded if each.pixels is not None for frame in each.pixels.values())
-        pixels = islice(every, _BATCHES * BATCH_SIZE)
-        while batch := list(islice(pixels, BATCH_SIZE)):
-            engine.extract(np.stack(batch))
+        pixels = islice(every, _PROBED)
+        while batch := list(islice(pixels, engine.batch_size)):
+            threads.submit(engine.extract, np.stack(batch))
             passes += len(batch)
     return (time.monotonic() - started) / max(passes, 1)
 
 
-def _blank(engine: TensorFlowEngine) -> NDArray[np.uint8]:
+def _blank(engine: Engine) -> NDArray[np.uint8]:
     return np.zeros((1, *engine.input_size, 3), np.uint8)
 
 

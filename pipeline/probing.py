@@ -17,8 +17,9 @@ from ..cache.features import FeatureSet
 from ..cache.index import hash_bytes
 from ..cache.probe import TOLERANCE, Probe
 from ..cache.store import FeatureStore
-from ..models.backend import device_name
-from ..models.engines import BATCH_SIZE, TensorFlowEngine
+from ..models.engine import Engine
+from ..models.engines import ENGINES, EngineChoice
+from ..models.errors import UnsuitableEngine, UnsuitableSetting
 from ..models.taps import Tap
 from .errors import OtherNumbers
 from .feed import Frame
@@ -37,7 +38,7 @@ class Opened:
     """A feature set to which rows may be added, and what makes them."""
 
     features: FeatureSet
-    engine: TensorFlowEngine
+    engine: Engine
     output: int
     """Which of the engine's outputs belongs to it."""
 
@@ -45,8 +46,8 @@ class Opened:
 class Opener:
     """Opens the feature sets of one backbone, with engines that give their numbers.
 
-    An engine serves all taps and views at once. It is made when the first set needs it, and once more
-    where a set was begun with another batch size.
+    An engine serves all taps and views at once. It is started when the first set needs it, and once
+    more where a set was begun with another engine or batch size: a set is continued as it was begun.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class Opener:
         # Not the user's policy: a limit on pixels says nothing about numbers.
         self._reading = ReadingPolicy.of(request["reading"].decoder)
         self._request = request
-        self._engines: dict[int, TensorFlowEngine] = {}
-        self._probes: dict[int, dict[Frame, list[Probe]]] = {}
+        self._engines: dict[EngineChoice, Engine] = {}
+        self._probes: dict[Engine, dict[Frame, list[Probe]]] = {}
+        self._said: set[str] = set()
 
     def choose_generation(self, wanted: Sequence[tuple[FeatureSet, Frame]]) -> int:
         """Return the newest generation of a family whose numbers this installation gives in all views, or the next.
@@ -109,30 +111,30 @@ class Opener:
         assert begun is not None
         if difference > TOLERANCE:
             raise OtherNumbers(_complaint(features, begun.provenance, difference))
-        return Opened(features, self._engine(begun.provenance["batch_size"]), self._output(features))
+        return Opened(features, self._engine(self._as_begun(begun.provenance)), self._output(features))
 
     def _difference(self, features: FeatureSet, frame: Frame) -> float | None:
         """Return by how much the probe of a set differs from that of this installation; None where it is not begun."""
         begun = features.begun
         if begun is None:
             return None
-        engine = self._engine(begun.provenance["batch_size"])
+        engine = self._engine(self._as_begun(begun.provenance))
         return begun.probe.difference(self._probe(engine, frame, self._output(features)))
 
     def _output(self, features: FeatureSet) -> int:
         return self._taps.index(Tap(features.recipe.layer, features.recipe.pooling))
 
     def _begin(self, features: FeatureSet, frame: Frame, output: int) -> Opened:
-        engine = self._engine(BATCH_SIZE)
+        engine = self._engine(self._frozen.choice)
         probe = self._probe(engine, frame, output)
         provenance = {
-            "engine": TensorFlowEngine.name,
+            "engine": engine.name,
             "batch_size": engine.batch_size,
             "shape": list(engine.shapes[output]),
             **self._frozen.asked,
             "weights": self._frozen.request,
             "options": options_of(self._request),
-            "device": device_name(),
+            "device": engine.device,
             **describe_environment(),
         }
         begun = features.begin(provenance, probe)
@@ -142,24 +144,50 @@ class Opener:
             raise OtherNumbers(_complaint(features, begun.provenance, difference))
         return Opened(features, engine, output)
 
-    def _engine(self, batch_size: int) -> TensorFlowEngine:
+    def _as_begun(self, provenance: dict[str, Any]) -> EngineChoice:
+        """Return what a feature set was begun with, as far as this machine has it and nothing else is asked for."""
+        usual, begun = self._frozen.choice, provenance["engine"]
+        size = self._request["batch_size"]
+        if self._request["engine"] in (None, begun) and begun in ENGINES and ENGINES[begun].installed:
+            try:
+                ENGINES[begun].kind.check(self._frozen.precision, usual.device)
+                return EngineChoice(begun, size or provenance["batch_size"], usual.device)
+            except UnsuitableSetting:
+                pass
+        if usual.engine != begun:
+            self._say(f"these features were begun with {begun}; {usual.engine} goes on, if its numbers agree")
+        return usual
+
+    def _engine(self, choice: EngineChoice) -> Engine:
+        if choice in self._engines:
+            return self._engines[choice]
         if not self._engines:
-            self._request["progress"].say(f"loading {self._frozen.backbone.name}")
-        if batch_size not in self._engines:
-            network, _ = self._frozen.load()
-            self._engines[batch_size] = TensorFlowEngine(
-                self._frozen.backbone, network, batch_size=batch_size, taps=self._taps
-            )
-        return self._engines[batch_size]
+            self._say(f"loading {self._frozen.backbone.name}")
+        try:
+            engine = self._frozen.start(choice, self._taps)
+        except UnsuitableEngine as error:
+            # Another engine makes the same numbers in float32; what was asked for by name is not replaced.
+            if choice.engine == "tensorflow" or self._request["engine"] or self._frozen.precision != "float32":
+                raise
+            self._say(f"{error}; tensorflow takes its place")
+            record = ENGINES["tensorflow"]
+            engine = self._engine(EngineChoice(record.name, self._request["batch_size"] or record.batch_size))
+        self._engines[choice] = engine
+        return engine
 
-    def _probe(self, engine: TensorFlowEngine, frame: Frame, output: int) -> Probe:
+    def _probe(self, engine: Engine, frame: Frame, output: int) -> Probe:
         # All at once: batches are padded, so that a picture alone would cost as much.
-        if engine.batch_size not in self._probes:
-            self._probes[engine.batch_size] = make_probes(engine, self._frames, self._reading)
-        return self._probes[engine.batch_size][frame][output]
+        if engine not in self._probes:
+            self._probes[engine] = make_probes(engine, self._frames, self._reading)
+        return self._probes[engine][frame][output]
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._request["progress"].say(text)
 
 
-def make_probes(engine: TensorFlowEngine, frames: Sequence[Frame], reading: ReadingPolicy) -> dict[Frame, list[Probe]]:
+def make_probes(engine: Engine, frames: Sequence[Frame], reading: ReadingPolicy) -> dict[Frame, list[Probe]]:
     """Return the features of the probe pictures in each frame, a probe per output of the engine."""
     folder = files("demijohn.pipeline")
     pixels: list[NDArray[np.uint8]] = []

@@ -14,7 +14,7 @@ from ..cache.features import FeatureSet
 from ..cache.part import Key
 from ..cache.recipe import differences
 from ..cache.store import FeatureStore
-from ..models.engines import TensorFlowEngine
+from ..models.engines import ENGINES, EngineChoice, choose_engine
 from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
 from .augmentation import View, augment_names, augment_recipe
@@ -103,10 +103,11 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     asked = begun.provenance.get("backbone", recipe.backbone), begun.provenance.get("preprocessing")
     record = resolve_backbone(asked[0], input_size=recipe.input_size, preprocessing=asked[1])
     precision = recipe.precision.partition(" ")[0]
-    frozen = FrozenBackbone(record, begun.provenance["weights"], store.index, progress, precision=precision)
+    choice = _choose(begun.provenance, record.name, precision, recipe.precision)
+    frozen = FrozenBackbone(record, begun.provenance["weights"], store, progress, choice=choice, precision=precision)
     reading, mode = ReadingPolicy.of(recipe.decoder), recipe.resize.partition("-")[0]
     tap, resize = Tap(recipe.layer, recipe.pooling), choose_resize(record.resize, mode)
-    possible = recipe_of(record, frozen.digest, reading, resize, tap=tap, precision=precision)
+    possible = recipe_of(record, frozen.digest, reading, resize, tap=tap, precision=precision, engine=choice.engine)
     possible = possible.of_view(recipe.view, augment_recipe(augment_names(recipe.augment)) if recipe.view else "none")
     fields = [each for each in differences(recipe, possible) if not each.startswith("generation:")]
     if fields:
@@ -123,10 +124,9 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
         )
     pictures = random.Random(seed).sample(pictures, min(count, len(pictures)))
     progress.say(f"making {len(pictures):,} rows of {features.recipe.folder} again")
-    batch_size = begun.provenance["batch_size"]
-    engine = TensorFlowEngine(record, frozen.load()[0], batch_size=batch_size, taps=[tap])
+    engine = frozen.start(choice, [tap], keep=False)
     keys, made = [], []
-    with decoding_ahead(pictures, reading, ahead=batch_size) as decoded:
+    with decoding_ahead(pictures, reading, ahead=engine.batch_size) as decoded:
         for each in decoded:
             if each.pixels is not None and each.key == each.expected:
                 keys.append(each.expected)
@@ -147,6 +147,14 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
         relative_difference=greatest / scale if scale else 0.0,
         lowest_cosine=float(cosines.min()),
     )
+
+
+def _choose(provenance: dict[str, Any], backbone: str, precision: str, recorded: str) -> EngineChoice:
+    """Return what a feature set was begun with; in float32 another engine where this machine has not that one."""
+    begun = provenance["engine"]
+    if recorded == "float32" and not (begun in ENGINES and ENGINES[begun].installed):
+        return choose_engine(backbone)
+    return choose_engine(backbone, precision=precision, engine=begun, batch_size=provenance["batch_size"])
 
 
 def _pictures(store: FeatureStore, keys: set[Key], frame: Frame) -> list[Picture]:

@@ -25,6 +25,9 @@ class Request(TypedDict, total=False):
     layers: Sequence[str]
     pooling: str
     precision: Precision
+    engine: str | None
+    batch_size: int | None
+    device: str
     input_size: tuple[int, int] | None
     preprocessing: str | None
     views: int
@@ -46,6 +49,9 @@ USUAL: Request = {
     "layers": ("last",),
     "pooling": "avg",
     "precision": "float32",
+    "engine": None,
+    "batch_size": None,
+    "device": "auto",
     "input_size": None,
     "preprocessing": None,
     "views": 1,

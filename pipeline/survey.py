@@ -18,7 +18,7 @@ from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Skipped
 from ..models.backbone import Backbone
-from ..models.engines import TensorFlowEngine
+from ..models.engines import choose_engine
 from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
 from .augmentation import View, augment_recipe
@@ -168,8 +168,12 @@ def recipe_of(
     *,
     tap: Tap = Tap(),  # noqa: B008 - frozen
     precision: str = "float32",
+    engine: str = "tensorflow",
 ) -> Recipe:
-    """Return the recipe of a backbone with some weights, by their digest, and of how pictures are read."""
+    """Return the recipe of a backbone with some weights, by their digest, and of how pictures are read.
+
+    In float32 the engine does not count: all give the same numbers within the probe's tolerance.
+    """
     return Recipe(
         backbone=backbone.name,
         weights=weights,
@@ -182,7 +186,7 @@ def recipe_of(
         layer=tap.layer,
         pooling=tap.pooling,
         # A narrower type gives other numbers on every engine.
-        precision=precision if precision == "float32" else f"{precision} on {TensorFlowEngine.name}",
+        precision=precision if precision == "float32" else f"{precision} on {engine}",
     )
 
 
@@ -223,12 +227,23 @@ def _choose_recipes(
     seen: set[str] = set()
     for name, record in records.items():
         asked = {"backbone": name, "preprocessing": request["preprocessing"]}
+        choice = choose_engine(
+            record.name,
+            precision=precision,
+            engine=request["engine"],
+            batch_size=request["batch_size"],
+            device=request["device"],
+        )
+        if choice.device.note:
+            request["progress"].warn(choice.device.note)
         frozen = FrozenBackbone(
-            record, request["weights"], store.index, request["progress"], precision=precision, asked=asked
+            record, request["weights"], store, request["progress"], choice=choice, precision=precision, asked=asked
         )
         resize = choose_resize(record.resize, request["resize"])
         for tap in taps:
-            recipe = recipe_of(record, frozen.digest, request["reading"], resize, tap=tap, precision=precision)
+            recipe = recipe_of(
+                record, frozen.digest, request["reading"], resize, tap=tap, precision=precision, engine=choice.engine
+            )
             generations = store.generations(recipe)
             first = generations[0] if generations else store.feature_set(recipe)
             # The same may be asked for in two spellings.

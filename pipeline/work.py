@@ -10,8 +10,9 @@ from ..cache.features import FeatureSet
 from ..cache.part import Key
 from ..cache.refusals import Refusal
 from ..cache.table import Skipped
-from ..models.engines import BATCH_SIZE, TensorFlowEngine
+from ..models.engine import Engine
 from . import images as decoding
+from .breakdown import Breakdown
 from .dataset import build_dataset
 from .feed import Decoded, decoding_ahead
 from .frozen import FrozenBackbone
@@ -22,7 +23,7 @@ from .probing import Opened, Opener
 from .survey import Family, Survey, Wanted, pictures_of, plan_view
 from .units import format_size
 
-BATCHES_AHEAD = 4
+PICTURES_AHEAD = 96
 """How many are decoded ahead of the networks; bounds the memory."""
 
 
@@ -33,9 +34,8 @@ class Work:
         self.families = survey.families
         self.table = survey.table
         self.refusals = survey.refusals
-        self.rate: float | None = None
-        """Pictures per second, decoding and storing included."""
-        self.devices: dict[str, str] = {}
+        self.breakdown = Breakdown()
+        self.engines: dict[str, Engine] = {}
         """By name of the backbone, where it was run."""
         self.added: Counter[str] = Counter()
         """Rows, by digest of the feature set."""
@@ -112,34 +112,37 @@ class Work:
         targets = [self._target(family, each) for family, each in lacking]
         pictures = pictures_of(self.table, [each for _, each in lacking])
         largest = max(len(picture.frames) for picture in pictures)
-        ahead = max(2, BATCHES_AHEAD * BATCH_SIZE // largest)
+        ahead = max(2, PICTURES_AHEAD // largest)
         cached = min(len(family.first.plan.present) for family in self.families)
-        started, outcome = time.monotonic(), self._outcome
-        done = 0
+        outcome, breakdown = self._outcome, Breakdown()
+        started = time.perf_counter()
         with (
             stopping_gently() as stop,
-            Lanes(targets) as lanes,
+            Lanes(targets, breakdown) as lanes,
             self._progress.count(len(pictures), cached=cached) as count,
             decoding_ahead(pictures, outcome.reading, ahead=ahead) as decoded,
         ):
             try:
-                for picture in decoded:
+                for picture in breakdown.waiting(decoded):
                     if stop.is_set():
                         raise KeyboardInterrupt
                     lanes.add(picture)
                     outcome.note(picture)
                     good = picture.pixels is not None
-                    done += good
+                    breakdown.pictures += good
+                    breakdown.read += picture.read_seconds
+                    breakdown.decode += picture.decode_seconds
                     count(extracted=int(good), skipped=int(not good))
                 lanes.finish()
             finally:
                 for _, target in targets:
                     self.added[target.features.digest] += len(target.added)
-        self.rate = done / (time.monotonic() - started)
+        breakdown.seconds = time.perf_counter() - started
+        self.breakdown += breakdown
 
-    def _target(self, family: Family, wanted: Wanted) -> tuple[TensorFlowEngine, Target]:
+    def _target(self, family: Family, wanted: Wanted) -> tuple[Engine, Target]:
         opened = self._open(family, wanted)
-        self.devices[family.frozen.backbone.name] = opened.engine.device
+        self.engines[family.frozen.backbone.name] = opened.engine
         missing = frozenset(wanted.plan.missing)
         return opened.engine, Target(opened.features, wanted.frame, opened.output, missing)
 
@@ -154,9 +157,11 @@ class Work:
         recipe, engine = wanted.recipe, opened.engine
         if recipe.backbone not in self._told:
             self._told.add(recipe.backbone)
+            batches = "a picture" if engine.batch_size == 1 else f"{engine.batch_size} pictures"
+            at_once = f", {engine.streams} at once" if engine.streams > 1 else ""
             self._progress.say(
-                f"running {recipe.backbone} on {engine.device}, {recipe.precision}, {recipe.resize}, "
-                f"batches of {engine.batch_size}"
+                f"running {recipe.backbone} with {engine.name} on {engine.device}, {recipe.precision}, "
+                f"{recipe.resize}, {batches} a batch{at_once}"
             )
         if recipe.pooling == "none" and not recipe.view and family.missing:
             shape = engine.shapes[opened.output]

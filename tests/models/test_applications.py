@@ -13,9 +13,9 @@ from demijohn.models import (
     Backbone,
     LocatedWeights,
     Tap,
-    TensorFlowEngine,
     UnsuitableSetting,
     load_extractor,
+    make_engine,
 )
 from demijohn.models.applications import APPLICATIONS
 from demijohn.models.backbone import INSIDE
@@ -187,7 +187,7 @@ def test_efficientnet_gives_what_keras_gives(
     assert digest_weights(b0_network) == digest_weights(theirs)
     inside = "block2a_expand_conv"
     pixels = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    features = TensorFlowEngine(b0, b0_network, batch_size=2, taps=(Tap(), Tap(inside, "max"))).extract(pixels)
+    features = make_engine(b0, b0_network, batch_size=2, taps=(Tap(), Tap(inside, "max"))).extract(pixels)
     both = keras.Model(theirs.input, [theirs.output, theirs.get_layer(inside).output])
     last, first = (np.asarray(each) for each in both(pixels.astype(np.float32), training=False))
     for values, expected in zip(features, (last.mean(axis=(1, 2)), first.max(axis=(1, 2))), strict=True):
@@ -212,7 +212,7 @@ def test_convnext_normalises_behind_the_pooling_as_keras_does(guard: None) -> No
     ours.set_weights(weights)
     pixels = random.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     taps = (Tap(pooling="avg"), Tap(pooling="max"))
-    features = TensorFlowEngine(backbone, ours, batch_size=3, taps=taps).extract(pixels)
+    features = make_engine(backbone, ours, batch_size=3, taps=taps).extract(pixels)
     normalised = np.asarray(ours(pixels.astype(np.float32), training=False))
     in_front = (normalised.mean(axis=(1, 2)), normalised.max(axis=(1, 2)))
     for tap, values, other in zip(taps, features, in_front, strict=True):
@@ -284,7 +284,7 @@ def reaching(backbone: Backbone, network: Any) -> NDArray[np.float32]:
     picture = np.zeros((1, height, width, 3), dtype=np.uint8)
     picture[:, :1, :2] = PICTURE
     plain = replace(backbone, norm_after_pooling=False)
-    engine = TensorFlowEngine(plain, keras.Model(network.input, scaled), batch_size=1, taps=(Tap(pooling="none"),))
+    engine = make_engine(plain, keras.Model(network.input, scaled), batch_size=1, taps=(Tap(pooling="none"),))
     return engine.extract(picture)[0].reshape(height, width, 3)[0, :2]
 
 

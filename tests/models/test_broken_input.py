@@ -13,10 +13,10 @@ from demijohn.models import (
     BadWeights,
     LocatedWeights,
     ModelError,
-    TensorFlowEngine,
     load_extractor,
     load_head,
     locate_weights,
+    make_engine,
 )
 from demijohn.models.checkpoint import read_checkpoint
 from demijohn.models.efficientnet_lite import load_efficientnet_lite
@@ -106,7 +106,7 @@ def test_weights_that_are_not_finite_are_refused(guard: None, tmp_path: Path, pl
 )
 def test_pictures_of_another_kind_are_refused(lively: Any, images: Any) -> None:
     with pytest.raises(ModelError):
-        TensorFlowEngine(TINY, lively, batch_size=4).extract(images)[0]
+        make_engine(TINY, lively, batch_size=4).extract(images)[0]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("h5py"), AttributeError(), IndexError("")])

@@ -16,10 +16,10 @@ from demijohn.models import (
     Backbone,
     BadWeights,
     MissingWeights,
-    TensorFlowEngine,
     load_classifier,
     load_extractor,
     locate_weights,
+    make_engine,
 )
 from demijohn.models.checkpoint import read_checkpoint
 from demijohn.models.efficientnet_lite import Scaling, _torch_name, load_efficientnet_lite
@@ -154,7 +154,7 @@ def draw_scene(height: int, width: int) -> NDArray[np.uint8]:
 
 def test_features_are_golden(lite: Backbone, lite_extractor: Any) -> None:
     """To renew after a change: DEMIJOHN_GOLDEN=write pytest tests/models/test_efficientnet_lite.py -m ""."""
-    engine = TensorFlowEngine(lite, lite_extractor, batch_size=1)
+    engine = make_engine(lite, lite_extractor, batch_size=1)
     features = engine.extract(draw_scene(*lite.input_size)[np.newaxis])[0][0]
     golden = GOLDEN / f"{lite.name}.npy"
     if os.environ.get("DEMIJOHN_GOLDEN") == "write":

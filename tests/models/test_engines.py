@@ -1,5 +1,6 @@
 """The frozen extractor: the network's own features, bit for bit the same whatever else is in the batch."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -8,14 +9,15 @@ import pytest
 from demijohn.models import (
     BACKBONES,
     Backbone,
+    Engine,
     LocatedWeights,
     ModelError,
     Preprocessing,
-    TensorFlowEngine,
     load_extractor,
+    make_engine,
 )
 from demijohn.models.backend import import_keras
-from demijohn.models.engines import BATCH_SIZE
+from demijohn.models.engines import ENGINES
 from demijohn.models.weights import digest_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,9 +64,14 @@ def preprocess(pixels: Pixels, preprocessing: Preprocessing) -> NDArray[np.float
     return (image - np.asarray(preprocessing.mean, np.float32)) / np.asarray(preprocessing.scale, np.float32)
 
 
+@pytest.fixture(scope="module", params=ENGINES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def engine(lively: Any) -> TensorFlowEngine:
-    return TensorFlowEngine(TINY, lively, batch_size=BATCH)
+def engine(lively: Any, name: str) -> Engine:
+    return make_engine(TINY, lively, engine=name, batch_size=BATCH)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +82,7 @@ def pool() -> Pixels:
 
 
 @pytest.fixture(scope="module")
-def alone(engine: TensorFlowEngine, pool: Pixels) -> NDArray[np.float32]:
+def alone(engine: Engine, pool: Pixels) -> NDArray[np.float32]:
     """Return the features of each picture of the pool, extracted by itself."""
     return np.concatenate([engine.extract(pool[index : index + 1])[0] for index in range(len(pool))])
 
@@ -84,9 +91,9 @@ def alone(engine: TensorFlowEngine, pool: Pixels) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("kind", PREPROCESSINGS)
-def test_features_are_those_of_the_network_in_inference(lively: Any, pool: Pixels, kind: str) -> None:
+def test_features_are_those_of_the_network_in_inference(lively: Any, pool: Pixels, kind: str, name: str) -> None:
     backbone = replace(TINY, preprocessing=PREPROCESSINGS[kind])
-    features = TensorFlowEngine(backbone, lively, batch_size=len(pool)).extract(pool)[0]
+    features = make_engine(backbone, lively, engine=name, batch_size=len(pool)).extract(pool)[0]
     inputs = preprocess(pool, backbone.preprocessing)
     expected = np.asarray(lively(inputs, training=False)).mean(axis=(1, 2))
     assert features.dtype == np.float32
@@ -94,7 +101,7 @@ def test_features_are_those_of_the_network_in_inference(lively: Any, pool: Pixel
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_training_mode_would_give_other_numbers(lively: Any, engine: TensorFlowEngine, pool: Pixels) -> None:
+def test_training_mode_would_give_other_numbers(lively: Any, engine: Engine, pool: Pixels) -> None:
     spare = import_keras().models.clone_model(lively)
     spare.set_weights(lively.get_weights())
     trained = np.asarray(spare(preprocess(pool[:BATCH], TINY.preprocessing), training=True)).mean(axis=(1, 2))
@@ -104,7 +111,7 @@ def test_training_mode_would_give_other_numbers(lively: Any, engine: TensorFlowE
 def test_the_order_of_channels_is_honoured(lively: Any, pool: Pixels) -> None:
     def extract(channels: str, pixels: Pixels) -> NDArray[np.float32]:
         preprocessing = Preprocessing((100.0, 110.0, 120.0), (50.0, 60.0, 70.0), channels)
-        return TensorFlowEngine(replace(TINY, preprocessing=preprocessing), lively, batch_size=6).extract(pixels)[0]
+        return make_engine(replace(TINY, preprocessing=preprocessing), lively, batch_size=6).extract(pixels)[0]
 
     swapped = np.ascontiguousarray(pool[..., ::-1])
     assert extract("bgr", swapped).tobytes() == extract("rgb", pool).tobytes()
@@ -117,28 +124,26 @@ def test_the_order_of_channels_is_honoured(lively: Any, pool: Pixels) -> None:
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=BATCH))
 @settings(deadline=None)
 def test_features_do_not_depend_on_the_batch(
-    engine: TensorFlowEngine, pool: Pixels, alone: NDArray[np.float32], chosen: list[int]
+    engine: Engine, pool: Pixels, alone: NDArray[np.float32], chosen: list[int]
 ) -> None:
     features = engine.extract(pool[chosen])[0]
     assert features.shape == (len(chosen), TINY.width)
     assert features.tobytes() == alone[chosen].tobytes()
 
 
-def test_two_passes_give_the_same_bytes(lively: Any, engine: TensorFlowEngine, pool: Pixels) -> None:
+def test_two_passes_give_the_same_bytes(lively: Any, engine: Engine, name: str, pool: Pixels) -> None:
     first = engine.extract(pool[:BATCH])[0]
     assert engine.extract(pool[:BATCH])[0].tobytes() == first.tobytes()
-    again = TensorFlowEngine(TINY, lively, batch_size=BATCH)
+    again = make_engine(TINY, lively, engine=name, batch_size=BATCH)
     assert again.extract(pool[:BATCH])[0].tobytes() == first.tobytes(), "another engine of the same shape"
 
 
-def test_the_layout_in_memory_does_not_count(
-    engine: TensorFlowEngine, pool: Pixels, alone: NDArray[np.float32]
-) -> None:
+def test_the_layout_in_memory_does_not_count(engine: Engine, pool: Pixels, alone: NDArray[np.float32]) -> None:
     assert engine.extract(np.asfortranarray(pool[:BATCH]))[0].tobytes() == alone[:BATCH].tobytes()
     assert engine.extract(pool[5:1:-1])[0].tobytes() == alone[5:1:-1].tobytes()
 
 
-def test_pictures_and_earlier_features_stay_as_they_are(engine: TensorFlowEngine, pool: Pixels) -> None:
+def test_pictures_and_earlier_features_stay_as_they_are(engine: Engine, pool: Pixels) -> None:
     before, first = pool.copy(), engine.extract(pool[:3])[0]
     kept = first.copy()
     engine.extract(pool[3:])[0]
@@ -146,36 +151,47 @@ def test_pictures_and_earlier_features_stay_as_they_are(engine: TensorFlowEngine
     assert (first == kept).all(), "a later batch does not write over an earlier one's features"
 
 
-def test_real_features_do_not_depend_on_the_batch(lite: Backbone, lite_extractor: Any) -> None:
-    real = TensorFlowEngine(lite, lite_extractor, batch_size=BATCH_SIZE)
-    pixels = draw_pixels(BATCH_SIZE, lite.input_size)
-    features = real.extract(pixels)[0]
-    assert features.shape == (BATCH_SIZE, 1280)
-    assert len(np.unique(features.round(3), axis=0)) == BATCH_SIZE, "pictures differ"
-    assert real.extract(pixels)[0].tobytes() == features.tobytes(), "a second pass"
-    assert real.extract(pixels[::-1])[0][::-1].tobytes() == features.tobytes()
-    for index in (0, 1, BATCH_SIZE // 2, BATCH_SIZE - 1):
-        assert real.extract(pixels[index : index + 1])[0].tobytes() == features[index : index + 1].tobytes()
+def assert_independent(engine: Engine, pixels: Pixels) -> NDArray[np.float32]:
+    """Return the features of some batches; who shares a batch, and which threads are busy, changes nothing."""
+    size = engine.batch_size
+    starts = range(0, len(pixels), size)
+    features = np.concatenate([engine.extract(pixels[start : start + size])[0] for start in starts])
+    backwards = [engine.extract(pixels[start : start + size][::-1])[0][::-1] for start in starts]
+    assert np.concatenate(backwards).tobytes() == features.tobytes()
+    for index in (0, 1, len(pixels) // 2, len(pixels) - 1):
+        assert engine.extract(pixels[index : index + 1])[0].tobytes() == features[index : index + 1].tobytes()
+    with ThreadPoolExecutor(engine.streams) as threads:
+        at_once = list(threads.map(lambda start: engine.extract(pixels[start : start + size])[0], starts))
+    assert np.concatenate(at_once).tobytes() == features.tobytes()
+    return features
+
+
+def test_real_features_do_not_depend_on_the_batch(lite: Backbone, lite_extractor: Any, name: str) -> None:
+    real = make_engine(lite, lite_extractor, engine=name)
+    pixels = draw_pixels(24, lite.input_size)
+    features = assert_independent(real, pixels)
+    assert features.shape == (24, 1280)
+    assert len(np.unique(features.round(3), axis=0)) == 24, "pictures differ"
     maps = np.asarray(lite_extractor(preprocess(pixels, lite.preprocessing), training=False))
     expected = maps.mean(axis=(1, 2))
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OF_EVERY_KIND)
-def test_no_kind_of_backbone_depends_on_the_batch(guard: None, name: str) -> None:
-    backbone = BACKBONES[name]
-    network, _ = load_extractor(backbone, LocatedWeights(None, 0))
-    tried = TensorFlowEngine(backbone, network, batch_size=BATCH_SIZE)
-    pixels = draw_pixels(BATCH_SIZE, backbone.input_size)
-    features = tried.extract(pixels)[0]
-    assert features.shape == (BATCH_SIZE, backbone.width)
-    assert tried.extract(pixels[::-1])[0][::-1].tobytes() == features.tobytes()
-    for index in (0, 1, BATCH_SIZE // 2, BATCH_SIZE - 1):
-        assert tried.extract(pixels[index : index + 1])[0].tobytes() == features[index : index + 1].tobytes()
-    if not backbone.norm_after_pooling:
-        expected = np.asarray(network(preprocess(pixels, backbone.preprocessing), training=False)).mean(axis=(1, 2))
-        np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+@pytest.mark.parametrize("backbone", OF_EVERY_KIND)
+def test_no_kind_of_backbone_depends_on_the_batch(guard: None, backbone: str) -> None:
+    record = BACKBONES[backbone]
+    network, _ = load_extractor(record, LocatedWeights(None, 0))
+    pixels = draw_pixels(24, record.input_size)
+    made = {}
+    for name in ENGINES:
+        made[name] = assert_independent(make_engine(record, network, engine=name), pixels)
+        assert made[name].shape == (24, record.width)
+    apart = np.abs(made["openvino"] - made["tensorflow"]).max()
+    assert apart <= 1e-4 * np.abs(made["tensorflow"]).max(), "engines agree, so that one goes on where another began"
+    if not record.norm_after_pooling:
+        expected = np.asarray(network(preprocess(pixels, record.preprocessing), training=False)).mean(axis=(1, 2))
+        np.testing.assert_allclose(made["tensorflow"], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 # What stays, and what is refused.
@@ -184,14 +200,14 @@ def test_no_kind_of_backbone_depends_on_the_batch(guard: None, name: str) -> Non
 def test_the_network_is_not_changed(lively: Any, pool: Pixels) -> None:
     before = digest_weights(lively)
     flags = [layer.trainable for layer in lively.layers]
-    TensorFlowEngine(TINY, lively, batch_size=2).extract(pool[:2])[0]
+    make_engine(TINY, lively, batch_size=2).extract(pool[:2])[0]
     assert digest_weights(lively) == before
     assert [layer.trainable for layer in lively.layers] == flags
 
 
 def test_the_engine_keeps_the_weights_that_it_was_made_with(pool: Pixels) -> None:
     network, _ = load_extractor(TINY, LocatedWeights(None, 1))
-    frozen = TensorFlowEngine(TINY, network, batch_size=2)
+    frozen = make_engine(TINY, network, batch_size=2)
     before = frozen.extract(pool[2:4])[0]
     network.set_weights([weight * 2 for weight in network.get_weights()])
     assert frozen.extract(pool[2:4])[0].tobytes() == before.tobytes()
@@ -202,7 +218,7 @@ def test_features_that_are_not_finite_are_an_error(pool: Pixels, poison: float) 
     network, _ = load_extractor(TINY, LocatedWeights(None, 1))
     network.get_layer("conv").bias.assign(np.where(np.arange(TINY.width) == 3, poison, 0))
     with pytest.raises(ModelError, match=r"tiny gave a feature that is not finite \(last avg\): check its weights"):
-        TensorFlowEngine(TINY, network, batch_size=2).extract(pool[:1])[0]
+        make_engine(TINY, network, batch_size=2).extract(pool[:1])[0]
 
 
 def test_what_only_the_padding_would_give_is_no_error(pool: Pixels) -> None:
@@ -213,11 +229,11 @@ def test_what_only_the_padding_would_give_is_no_error(pool: Pixels) -> None:
         keras.ops.log(keras.ops.max(image, axis=(1, 2, 3), keepdims=True) + image * 0)
     )
     backbone = replace(TINY, preprocessing=PREPROCESSINGS["inside"], width=3)
-    features = TensorFlowEngine(backbone, keras.Model(image, x), batch_size=BATCH).extract(pool[2:3])[0]
+    features = make_engine(backbone, keras.Model(image, x), batch_size=BATCH).extract(pool[2:3])[0]
     assert np.isfinite(features).all()
 
 
-def test_it_says_what_it_is(engine: TensorFlowEngine) -> None:
-    assert engine.name == "tensorflow"
+def test_it_says_what_it_is(engine: Engine, name: str) -> None:
+    assert engine.name == name
     assert engine.batch_size == BATCH
     assert engine.device

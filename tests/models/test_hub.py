@@ -12,13 +12,13 @@ from demijohn.models import (
     BadWeights,
     MissingWeights,
     Tap,
-    TensorFlowEngine,
     UnknownBackbone,
     UnsuitableSetting,
     list_layers,
     load_classifier,
     load_extractor,
     locate_weights,
+    make_engine,
 )
 from demijohn.models.backend import import_keras
 from demijohn.models.hub import hub_backbone
@@ -123,7 +123,7 @@ def save(hub: Any, tmp_path: Path) -> Save:
 
 def extract(backbone: Backbone, *taps: Tap, pixels: Any = PIXELS) -> Any:
     network, _ = load_extractor(backbone, locate_weights(backbone))
-    return TensorFlowEngine(backbone, network, batch_size=len(pixels), taps=taps or (Tap(),)).extract(pixels)
+    return make_engine(backbone, network, batch_size=len(pixels), taps=taps or (Tap(),)).extract(pixels)
 
 
 def prepare(pixels: Any = PIXELS) -> NDArray[np.float32]:

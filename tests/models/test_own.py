@@ -15,12 +15,12 @@ from demijohn.models import (
     BadWeights,
     MissingWeights,
     Tap,
-    TensorFlowEngine,
     UnsuitableSetting,
     list_layers,
     load_classifier,
     load_extractor,
     locate_weights,
+    make_engine,
 )
 from demijohn.models.backend import computing_in, import_keras
 from demijohn.models.own import PREPROCESSINGS, own_backbone
@@ -53,7 +53,7 @@ def layers() -> Any:
 
 def extract(backbone: Backbone, *taps: Tap) -> Any:
     network, _ = load_extractor(backbone, locate_weights(backbone))
-    return TensorFlowEngine(backbone, network, batch_size=len(PIXELS), taps=taps or (Tap(),)).extract(PIXELS)
+    return make_engine(backbone, network, batch_size=len(PIXELS), taps=taps or (Tap(),)).extract(PIXELS)
 
 
 def digest(path: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models import LocatedWeights, Tap, TensorFlowEngine, UnknownLayer, UnsuitableSetting, load_extractor
+from demijohn.models import LocatedWeights, Tap, UnknownLayer, UnsuitableSetting, load_extractor, make_engine
 from demijohn.models.backend import import_keras
 from demijohn.models.taps import list_layers
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ def pixels() -> NDArray[np.uint8]:
 
 
 def extract(network: Any, pixels: NDArray[np.uint8], *taps: Tap, backbone: Any = TINY) -> tuple[Any, ...]:
-    return TensorFlowEngine(backbone, network, batch_size=BATCH, taps=taps).extract(pixels)
+    return make_engine(backbone, network, batch_size=BATCH, taps=taps).extract(pixels)
 
 
 def test_poolings_are_of_one_map(lively: Any, pixels: NDArray[np.uint8]) -> None:
@@ -125,7 +125,7 @@ def test_a_narrower_type_is_near_repeats_and_pools_in_float32(precision: str, pi
     assert not np.array_equal(rows, expected)
     np.testing.assert_allclose(rows, expected, atol=0.02 * np.abs(expected).max())
     np.testing.assert_allclose(rows, whole.reshape(BATCH, -1, 8).mean(axis=1), rtol=1e-5)
-    again = TensorFlowEngine(TINY, network, batch_size=BATCH, taps=taps)
+    again = make_engine(TINY, network, batch_size=BATCH, taps=taps)
     for index in range(BATCH):
         assert again.extract(pixels[index : index + 1])[0].tobytes() == rows[index : index + 1].tobytes()
 

@@ -27,10 +27,10 @@ from demijohn.models import (
     MissingWeights,
     ModelError,
     Preprocessing,
-    TensorFlowEngine,
     load_classifier,
     load_extractor,
     locate_weights,
+    make_engine,
 )
 from demijohn.models.backbone import WeightsFile, keras_folder
 from demijohn.models.backend import import_keras, keras_version
@@ -404,7 +404,7 @@ def test_the_classifier_is_left_out_and_the_features_are_the_same(guard: None, t
     LAYOUTS[layout](network, whole)
     LAYOUTS[layout](import_keras().Model(network.inputs, network.get_layer("relu").output), alone)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
-    features = [TensorFlowEngine(TINY, load(file)[0], batch_size=4).extract(pixels)[0] for file in (whole, alone)]
+    features = [make_engine(TINY, load(file)[0], batch_size=4).extract(pixels)[0] for file in (whole, alone)]
     assert (features[0] == features[1]).all()
     assert load(whole)[1] == load(alone)[1]
 
@@ -524,7 +524,7 @@ def test_real_weights_of_keras_tell_cats_from_dogs(real_weights: Path, real_data
         MOBILENET, locate_weights(MOBILENET, str(real_weights / "mobilenet_2_5_224_tf_no_top.h5"))
     )
     assert digest == digest_weights(network)
-    engine = TensorFlowEngine(MOBILENET, network, batch_size=50)
+    engine = make_engine(MOBILENET, network, batch_size=50)
 
     def extract(split: str, per_class: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         rows, labels = [], []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,8 +16,17 @@ import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, FeatureStore
 from demijohn.cache.index import hash_bytes
-from demijohn.models import BACKBONES, MissingWeights, TensorFlowEngine, load_extractor, locate_weights
-from demijohn.models.engines import BATCH_SIZE
+from demijohn.models import (
+    BACKBONES,
+    ENGINES,
+    MissingWeights,
+    UnsuitableEngine,
+    UnsuitableSetting,
+    load_extractor,
+    locate_weights,
+    make_engine,
+)
+from demijohn.models.openvino_engine import OpenVINOEngine
 from demijohn.pipeline import (
     DatasetClash,
     Extraction,
@@ -28,6 +38,7 @@ from demijohn.pipeline import (
 )
 from demijohn.pipeline import work as module
 from demijohn.pipeline.images import decode_image
+from demijohn.pipeline.progress import Silent
 from support.commands import command, environment, run
 from support.pictures import encode, picture, write_classes
 from support.standin import WIDTH
@@ -35,6 +46,18 @@ from support.standin import WIDTH
 
 def extract(images: Path | None, store: Path, **arguments: object) -> Extraction:
     return extract_features(images, backbone="tiny", weights="random", store=store, **arguments)  # type: ignore[arg-type]
+
+
+class Listening(Silent):
+    """Keeps what is said."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    def say(self, text: str) -> None:
+        self.told.append(text)
+
+    warn = say
 
 
 def rows_of(path: Path | None) -> dict[bytes, bytes]:
@@ -49,7 +72,8 @@ def test_every_picture_gets_the_row_of_its_own_bytes(tiny: str, photos: Path, tm
     done = extract(photos, tmp_path / "store")
     backbone = BACKBONES[tiny]
     network, _ = load_extractor(backbone, locate_weights(backbone, "random"))
-    engine = TensorFlowEngine(backbone, network, batch_size=BATCH_SIZE)
+    assert done.engine is not None
+    engine = make_engine(backbone, network, engine=done.engine)
     rows = rows_of(done.features)
     paths = sorted(photos.glob("*/*.png"))
     assert (done.images, done.extracted, done.rows, done.width) == (36, 36, 36, WIDTH)
@@ -325,15 +349,92 @@ def test_two_processes_at_once_lose_nothing(tiny: str, tmp_path: Path) -> None:
     assert rows_of(FeatureStore(tmp_path / "s").find_feature_set().path) == whole
 
 
-def test_the_batch_size_is_pinned_by_the_one_who_began(
+def begun_with(store: Path) -> tuple[str, int]:
+    begun = FeatureStore(store).find_feature_set().begun
+    assert begun is not None
+    return begun.provenance["engine"], begun.provenance["batch_size"]
+
+
+@pytest.mark.parametrize(("engine", "other"), [("tensorflow", "openvino"), ("openvino", "tensorflow")])
+def test_a_set_is_continued_with_the_engine_and_the_batch_of_the_one_who_began(
+    tiny: str, photos: Path, tmp_path: Path, engine: str, other: str
+) -> None:
+    store = tmp_path / "store"
+    extract(photos / "red", store, dataset="a", engine=engine, batch_size=5)
+    again = extract(photos / "blue", store, dataset="b")
+    assert (again.engine, again.batch_size, again.cached) == (engine, 5, 0)
+    # Another one only on request, and within the probe's tolerance.
+    asked = extract(photos / "green", store, dataset="c", engine=other)
+    assert (asked.engine, asked.digest) == (other, again.digest)
+    assert begun_with(store) == (engine, 5)
+
+
+def test_a_set_goes_on_where_its_engine_is_not_installed(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extract(photos / "red", tmp_path / "store", dataset="a")
-    monkeypatch.setattr("demijohn.pipeline.probing.BATCH_SIZE", 5)
-    extract(photos / "blue", tmp_path / "store", dataset="b")
-    begun = FeatureStore(tmp_path / "store").find_feature_set().begun
-    assert begun is not None
-    assert begun.provenance["batch_size"] == BATCH_SIZE
+    store = tmp_path / "store"
+    extract(photos / "red", store, dataset="a", engine="openvino")
+    monkeypatch.setitem(ENGINES, "openvino", replace(ENGINES["openvino"], package="not_installed"))
+    told: list[str] = []
+    again = extract(photos / "blue", store, dataset="b", progress=Listening(told))
+    assert again.engine == "tensorflow"
+    assert "these features were begun with openvino; tensorflow goes on, if its numbers agree" in told
+    with pytest.raises(UnsuitableSetting, match=r"openvino is not installed: pip install 'demijohn\[cpu\]'"):
+        extract(photos / "green", store, dataset="c", engine="openvino")
+
+
+def test_what_openvino_cannot_take_goes_to_tensorflow(
+    tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UnsuitableEngine("OpenVINO cannot take tiny: an odd layer")
+
+    monkeypatch.setattr(OpenVINOEngine, "compile", staticmethod(refuse))
+    told: list[str] = []
+    done = extract(photos, tmp_path / "store", progress=Listening(told))
+    assert (done.engine, done.rows) == ("tensorflow", 36)
+    assert begun_with(tmp_path / "store") == ("tensorflow", 24)
+    assert "OpenVINO cannot take tiny: an odd layer; tensorflow takes its place" in told
+    with pytest.raises(UnsuitableEngine, match="an odd layer"):
+        extract(photos, tmp_path / "other", engine="openvino")
+
+
+def test_ten_more_pictures_need_no_tensorflow(photos: Path, tmp_path: Path) -> None:
+    arguments = ("extract-features", photos, "--backbone", "tiny", "--weights", "random", "--store", tmp_path / "s")
+    whole = run(*arguments, "--store", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    held = photos.rename(tmp_path / "held")
+    shutil.copytree(held / "red", photos / "red")
+    shutil.copytree(held / "blue", photos / "blue")
+    assert run(*arguments).returncode == 0
+    shutil.copytree(held / "green", photos / "green")
+    watch = "\n".join(
+        [
+            "import runpy, sys",
+            f"sys.argv = {command(*arguments)[1:]!r}",
+            "try:",
+            "    runpy.run_path(sys.argv[0], run_name='__main__')",
+            "finally:",
+            "    assert 'openvino' in sys.modules",
+            "    assert not {name.split('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'sklearn'}",
+        ]
+    )
+    watched = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=False)
+    assert watched.returncode == 0, watched.stderr
+    assert "24 cached, 12 extracted" in watched.stdout
+    one, other = (rows_of(FeatureStore(tmp_path / name).find_feature_set().path) for name in ("s", "whole"))
+    assert one == other, "kept and compiled now are the same"
+
+
+def test_where_the_time_went_is_told(tiny: str, photos: Path, tmp_path: Path) -> None:
+    done = extract(photos, tmp_path / "store")
+    told = done.to_json()["breakdown"]
+    assert set(told) == {"seconds", "read", "decode", "wait", "forward", "write", "bound"}
+    assert all(told[name] >= 0 for name in told if name != "bound")
+    assert told["forward"] > 0
+    assert told["bound"] in ("computing", "decoding")
+    again = extract(photos, tmp_path / "store").to_json()
+    assert again["breakdown"] is again["engine"] is again["device"] is again["batch_size"] is None
 
 
 def test_memory_is_bounded_by_what_is_decoded_ahead(tiny: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

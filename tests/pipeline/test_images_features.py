@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.models import BACKBONES, TensorFlowEngine, load_extractor, locate_weights
+from demijohn.models import BACKBONES, load_extractor, locate_weights, make_engine
 from demijohn.pipeline.images import decode_image, quiet_decoders
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
@@ -26,7 +26,7 @@ def features_of() -> Features:
     """Return a function from files to unit vectors of efficientnet-lite0."""
     backbone = BACKBONES["efficientnet-lite0"]
     network, _ = load_extractor(backbone, locate_weights(backbone, "imagenet"))
-    engine = TensorFlowEngine(backbone, network, batch_size=8)
+    engine = make_engine(backbone, network, batch_size=8)
 
     def extract(contents: list[bytes]) -> NDArray[np.float64]:
         with quiet_decoders():

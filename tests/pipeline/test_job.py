@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.models import BACKBONES, TensorFlowEngine, load_extractor, load_head, locate_weights
+from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights, make_engine
 from demijohn.pipeline import run
 from demijohn.pipeline.images import decode_image
 from PIL import Image
@@ -44,7 +44,7 @@ def test_cached_features_and_head_equal_the_same_network_end_to_end(store: Path,
     table = kept.find_dataset()
     backbone = BACKBONES["efficientnet-lite0"]
     network, _ = load_extractor(backbone, locate_weights(backbone))
-    engine = TensorFlowEngine(backbone, network, batch_size=4)
+    engine = make_engine(backbone, network, batch_size=4)
     predictions = trained.predictions
     paths = {row.key: table.origin.root / row.path for row in table.rows}
     chosen = np.flatnonzero(predictions.splits == 2)[:8]

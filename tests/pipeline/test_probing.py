@@ -34,7 +34,7 @@ def test_the_probe_stands_in_recipe_json_and_is_of_the_whole_chain(swift: str, p
     begun = FeatureStore(tmp_path / "store").find_feature_set().begun
     assert begun is not None
     assert set(begun.probe.vectors) == set(PICTURES)
-    engine = SwiftEngine(None, None, batch_size=32)
+    engine = SwiftEngine(32)
     frame = Frame((16, 16), "squash-bilinear")
     (again,) = make_probes(engine, [frame], DEFAULT_POLICY)[frame]  # type: ignore[arg-type]
     assert begun.probe.difference(again) == 0
@@ -74,7 +74,7 @@ def test_what_is_cached_is_used_without_asking(
     swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract(photos, tmp_path / "store")
-    monkeypatch.setattr("demijohn.pipeline.probing.TensorFlowEngine", None)
+    monkeypatch.setattr("demijohn.pipeline.frozen.FrozenBackbone.start", None)
     assert extract(photos, tmp_path / "store").cached == 36
 
 

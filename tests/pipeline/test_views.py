@@ -73,7 +73,7 @@ def test_each_row_is_of_its_own_picture_and_view(swift: str, photos: Path, tmp_p
     store = tmp_path / "store"
     extract(photos, store, views=3, views_for="all", augment="flip,crop")
     kept = FeatureStore(store)
-    engine = SwiftEngine(None, None, batch_size=1)
+    engine = SwiftEngine(1)
     recipe = augment_recipe("flip,crop")
     for features in [kept.find_feature_set(), *kept.views_of(kept.find_feature_set())]:
         view = View(features.recipe.view, features.recipe.augment)

@@ -56,19 +56,19 @@ TINY = Backbone(
 
 def main() -> None:
     """Run `demijohn` with the stand-in."""
-    from demijohn.models.engines import TensorFlowEngine
+    from demijohn.models.engine import Engine
     from demijohn.pipeline import cli
 
     BACKBONES[TINY.name] = TINY
     delay = float(os.environ.get("DEMIJOHN_TEST_DELAY", "0"))
-    extract = TensorFlowEngine.extract
+    extract = Engine.extract
 
-    def slowly(self: TensorFlowEngine, images: Any) -> Any:
+    def slowly(self: Engine, images: Any) -> Any:
         time.sleep(delay)
         return extract(self, images)
 
     if delay:
-        TensorFlowEngine.extract = slowly  # type: ignore[method-assign]
+        Engine.extract = slowly  # type: ignore[method-assign]
     cli.main()
 
 

@@ -18,6 +18,7 @@ if __name__ == "__main__":
 
 import numpy as np
 from demijohn.models.backbones import BACKBONES
+from demijohn.models.engines import EngineChoice
 from demijohn.models.taps import Tap
 from numpy.typing import NDArray
 from support.standin import SIZE, TINY, WIDTH
@@ -28,8 +29,9 @@ class SwiftEngine:
 
     name = "tensorflow"
     device = "CPU"
+    streams = 2
 
-    def __init__(self, _backbone: Any, _network: Any, *, batch_size: int, taps: Sequence[Tap] = (Tap(),)) -> None:
+    def __init__(self, batch_size: int, taps: Sequence[Tap] = (Tap(),)) -> None:
         self.batch_size = batch_size
         self.taps = tuple(taps)
         self.input_size = (SIZE, SIZE)
@@ -44,7 +46,7 @@ class SwiftEngine:
 
 def use_swift_engine(patch: Any = None) -> None:
     """Put the engine into its place, for good, or for as long as a pytest `MonkeyPatch` lasts."""
-    from demijohn.pipeline import frozen, outlook, probing, recomputation
+    from demijohn.pipeline import frozen, survey
 
     def put(owner: Any, name: str, value: Any) -> None:
         if patch is None:
@@ -52,9 +54,11 @@ def use_swift_engine(patch: Any = None) -> None:
         else:
             patch.setattr(owner, name, value)
 
-    for module in (probing, outlook, recomputation):
-        put(module, "TensorFlowEngine", SwiftEngine)
-    put(probing, "device_name", lambda: "CPU")
+    def start(_frozen: Any, choice: EngineChoice, taps: Sequence[Tap], *, keep: bool = True) -> SwiftEngine:
+        return SwiftEngine(choice.batch_size, taps)
+
+    put(survey, "choose_engine", lambda *_, **asked: EngineChoice("tensorflow", asked["batch_size"] or 24))
+    put(frozen.FrozenBackbone, "start", start)
     put(frozen, "load_extractor", lambda _backbone, located, **_: (None, located.identity))
     BACKBONES[TINY.name] = TINY
 

@@ -1,0 +1,54 @@
+"""The engine that is always there: TensorFlow runs the frozen graph."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import import_tensorflow
+from .devices import CPU, Device
+from .engine import Engine
+from .freezing import INPUT, OUTPUT, FrozenGraph
+
+_FILE = "graph.pb"
+
+
+class TensorFlowEngine(Engine):
+    """Runs a frozen graph on the CPU or a GPU."""
+
+    name = "tensorflow"
+
+    @classmethod
+    def check(cls, precision: str, device: Device) -> None:
+        """Raise where it cannot compute so: it always can, if slowly."""
+
+    @staticmethod
+    def compile(graph: FrozenGraph, folder: Path) -> None:
+        """Write into a folder what an engine is opened from."""
+        (folder / _FILE).write_bytes(graph.definition)
+
+    def _open(self, folder: Path, device: Device) -> None:
+        # A second batch is brought to the GPU while the first is computed; a CPU is busy with one.
+        self.streams = 2 if device.is_gpu else 1
+        self._forward = load_graph((folder / _FILE).read_bytes(), len(self.facts.taps), device)
+
+    def _run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        return self._forward(images)
+
+
+def load_graph(definition: bytes, taps: int, device: Device = CPU) -> Callable[[Any], list[NDArray[np.float32]]]:
+    """Return the function of a frozen graph: a full uint8 batch to an array of its own per tap."""
+    tf = import_tensorflow()
+    graph = tf.compat.v1.GraphDef.FromString(definition)
+    function = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
+    forward = function.prune(f"{INPUT}:0", [f"{OUTPUT}{place}:0" for place in range(taps)])
+
+    def run(images: Any) -> list[NDArray[np.float32]]:
+        with tf.device(device.address):
+            results = forward(tf.constant(images))
+        # Copies, since TensorFlow may use its memory again.
+        return [np.array(result) for result in results]
+
+    return run
