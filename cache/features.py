@@ -14,6 +14,7 @@ import contextlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,6 +46,8 @@ class FeatureSet:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.folder = folder
         self.recipe = recipe
+        # A part never changes under its name, and its rows are checked whenever they are read.
+        self._opened: dict[Path, Part] = {}
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -57,7 +60,7 @@ class FeatureSet:
         """
         return cls(folder, _read_begun(folder / "recipe.json").recipe)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Digest of the recipe."""
         return self.recipe.digest
@@ -94,11 +97,14 @@ class FeatureSet:
         """Return the parts that count, in the order of their names; superseded ones are left out."""
         for _ in range(8):
             try:
-                found = [open_part(path, self.digest) for path in self.part_paths()]
+                self._opened = {
+                    path: self._opened.get(path) or open_part(path, self.digest) for path in self.part_paths()
+                }
             except FileNotFoundError:
                 # Another process pruned a part between the listing and the opening: its rows are in
                 # a newer part, which a new listing shows.
                 continue
+            found = self._opened.values()
             superseded = frozenset().union(*(part.supersedes for part in found))
             return [part for part in found if part.path.name not in superseded]
         raise MissingFeatures(f"{self.parts_folder} keeps changing: expected it to settle; try again")

@@ -15,10 +15,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .part import Key
 
+_P = TypeVar("_P", str, Path)
 _TRUST_AFTER_NS = 2_000_000_000
 _LAYOUT = 1
 """Raised with every change of the tables: a database of another layout is rebuilt."""
@@ -74,7 +75,7 @@ class FileIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def recall(self, paths: Iterable[Path]) -> dict[Path, Key]:
+    def recall(self, paths: Iterable[_P]) -> dict[_P, Key]:
         """Return the keys of those files that have not changed since they were hashed.
 
         A file that cannot be examined (gone, no permission) is left out.
@@ -85,11 +86,13 @@ class FileIndex:
             # A zeroed page gives rows of nothing.
             if isinstance(path, bytes) and isinstance(key, bytes) and len(key) == 32
         }
+        here = os.path.join(os.getcwd(), "")
         keys = {}
         for path in paths:
-            entry = known.get(str(path.absolute()))
-            if entry and _stamp(path) == entry[:2]:
-                keys[path] = bytes(entry[2])
+            text = os.fspath(path)
+            entry = known.get(text if os.path.isabs(text) else here + text)
+            if entry and _stamp(text) == entry[:2]:
+                keys[path] = entry[2]
         return keys
 
     def remember(self, files: Iterable[Hashed]) -> None:
@@ -169,9 +172,9 @@ class FileIndex:
             connection.close()
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: str) -> tuple[int, int] | None:
     try:
-        stat = path.stat()
+        stat = os.stat(path)
     except OSError:
         return None
     return stat.st_size, stat.st_mtime_ns

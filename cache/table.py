@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,8 +97,7 @@ def write_dataset(folder: Path, dataset: Dataset) -> None:
     quoted = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_ALL)
     plain.writerow(_COLUMNS)
     for row in dataset.rows:
-        path, key, *rest = astuple(row)
-        cells = [path, key.hex(), *rest]
+        cells = [row.path, row.key.hex(), row.label, row.split, row.group]
         (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
     origin = dataset.origin
     # An earlier demijohn would forget them and label the pictures anew; it says so instead.

@@ -37,8 +37,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
         colour = colour.convert("L" if colour.mode == "1" else "RGB")
     profile = image.info.get("icc_profile")
     transform = _to_srgb(profile, colour.mode) if isinstance(profile, bytes) and profile else None
-    # Under its old name, so that memory holds one copy less.
-    colour = colour.convert("RGB") if transform is None else _apply(transform, colour)
+    # Under its old name, so that memory holds one copy less; most pictures are RGB and need none.
+    if transform is not None:
+        colour = _apply(transform, colour)
+    elif colour.mode != "RGB":
+        colour = colour.convert("RGB")
     if alpha is None:
         return colour
     white = Image.new("RGB", colour.size, "white")

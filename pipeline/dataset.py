@@ -1,5 +1,6 @@
 """From a folder or a table to a data set: which one, what it is called, the key of every file, the rows."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -96,11 +97,13 @@ def find_keys(listing: Listing, index: FileIndex) -> tuple[dict[str, Key], list[
 
     A file that has not changed since the index saw it is not read.
     """
-    paths = {listing.root / found.path: found.path for found in listing.files}
+    # Text, since there may be a million, and paths are slow.
+    root = os.path.join(listing.root, "")
+    paths = {root + found.path.replace("/", os.sep): found.path for found in listing.files}
     known = index.recall(paths)
     keys = {paths[path]: key for path, key in known.items()}
     unknown = [path for path in paths if path not in known]
-    hashed = Parallel(n_jobs=cpu_count(), prefer="threads")(delayed(_hash)(path) for path in unknown)
+    hashed = Parallel(n_jobs=cpu_count(), prefer="threads")(delayed(_hash)(Path(path)) for path in unknown)
     skipped, remembered = [], []
     for path, outcome in zip(unknown, hashed, strict=True):
         if isinstance(outcome, str):

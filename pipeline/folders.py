@@ -7,7 +7,7 @@ cannot be opened is listed with its reason.
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ..cache.table import Skipped
 
@@ -22,8 +22,11 @@ _Identity = tuple[int, int]
 class Walk:
     """What was met on the way, so far."""
 
-    paths: list[PurePosixPath] = field(default_factory=list)
-    """Of the picture files, relative to the root, in the order of their names folder by folder."""
+    paths: list[str] = field(default_factory=list)
+    """Of the picture files, relative to the root, with forward slashes, in the order of their names folder by folder.
+
+    Text, since there may be a million.
+    """
     skipped: list[Skipped] = field(default_factory=list)
     hidden: int = 0
     """Entries whose name begins with a dot."""
@@ -35,7 +38,8 @@ class Walk:
 class _Folder:
     """A folder that is being walked through."""
 
-    inside: PurePosixPath
+    inside: str
+    """Its path relative to the root, with a slash at its end; empty for the root."""
     identity: _Identity
     linked: bool
     """Whether a link leads here, or led to a folder above."""
@@ -52,44 +56,44 @@ def walk_folder(root: Path, *, leave_out: Path | None = None) -> Walk:
     # Folders that links led to: among folders that link to each other the ways multiply.
     linked: set[_Identity] = set()
     # A stack instead of recursion, since folders may be nested deeper than Python's own stack.
-    stack = [_open(root, PurePosixPath(), False, walk)]
+    stack = [_open(root, "", False, walk)]
     while stack:
         folder = stack[-1]
         entry = next(folder.entries, None) if folder else None
         if folder is None or entry is None:
             stack.pop()
             continue
-        path = folder.inside / entry.name
+        path = folder.inside + entry.name
         if entry.name.startswith("."):
             walk.hidden += 1
         elif _is(entry.is_dir):
-            inner = _open(root, path, folder.linked or entry.is_symlink(), walk)
+            inner = _open(root, f"{path}/", folder.linked or entry.is_symlink(), walk)
             if inner is None or inner.identity == avoided:
                 continue
             if any(above is not None and above.identity == inner.identity for above in stack):
-                walk.skipped.append(Skipped(str(path), "a link that leads back to a folder above it"))
+                walk.skipped.append(Skipped(path, "a link that leads back to a folder above it"))
             elif inner.linked and inner.identity in linked:
-                walk.skipped.append(Skipped(str(path), "a folder that another link has led to before"))
+                walk.skipped.append(Skipped(path, "a folder that another link has led to before"))
             else:
                 if inner.linked:
                     linked.add(inner.identity)
                 stack.append(inner)
-        elif path.suffix.lower() not in SUFFIXES:
+        elif os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
             walk.others += 1
         elif _is(entry.is_file):
             walk.paths.append(path)
         else:
-            walk.skipped.append(Skipped(str(path), "a broken link" if entry.is_symlink() else "not a regular file"))
+            walk.skipped.append(Skipped(path, "a broken link" if entry.is_symlink() else "not a regular file"))
     return walk
 
 
-def _open(root: Path, inside: PurePosixPath, linked: bool, walk: Walk) -> _Folder | None:
+def _open(root: Path, inside: str, linked: bool, walk: Walk) -> _Folder | None:
     here = root / inside
     try:
         stat = here.stat()
         entries = sorted(os.scandir(here), key=lambda entry: entry.name)
     except OSError as error:
-        walk.skipped.append(Skipped(str(inside), f"folder cannot be opened: {error.strerror}"))
+        walk.skipped.append(Skipped(inside.removesuffix("/") or ".", f"folder cannot be opened: {error.strerror}"))
         return None
     return _Folder(inside, (stat.st_dev, stat.st_ino), linked, iter(entries))
 

@@ -47,18 +47,18 @@ class Found:
     """Pictures of one group belong into one split; empty where there is none."""
 
 
-def label_of(path: PurePosixPath, folders: Sequence[str], labelling: Labelling) -> str:
-    """Return the label that a picture's name or its folders say; empty for none.
+def label_of(name: str, folders: Sequence[str], labelling: Labelling) -> str:
+    """Return the label that a picture's file name or its folders say; empty for none.
 
     `folders` are those above the picture, without a split folder.
 
-    >>> label_of(PurePosixPath("cat.0.jpg"), [], Labelling(label_pattern=r"^(.+)\\.\\d+\\."))
+    >>> label_of("cat.0.jpg", [], Labelling(label_pattern=r"^(.+)\\.\\d+\\."))
     'cat'
-    >>> label_of(PurePosixPath("lab/cats/0.jpg"), ["lab", "cats"], Labelling(label_level=2))
+    >>> label_of("0.jpg", ["lab", "cats"], Labelling(label_level=2))
     'cats'
     """
     if labelling.label_pattern:
-        return _captured(labelling.label_pattern, path.name, "label")
+        return _captured(labelling.label_pattern, name, "label")
     level = labelling.label_level or 1
     return folders[level - 1] if len(folders) >= level else ""
 

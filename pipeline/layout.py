@@ -107,23 +107,23 @@ def _list_folder(root: Path, labelling: Labelling, leave_out: Path | None) -> Li
     return Listing(root, layout, files, tuple(walk.skipped), tuple(notes), labelling)
 
 
-def _found(path: PurePosixPath, split_folders: dict[str, Split], labelling: Labelling) -> Found:
-    folders = path.parts[:-1]
+def _found(path: str, split_folders: dict[str, Split], labelling: Labelling) -> Found:
+    *folders, name = path.split("/")
     split = None
     if split_folders and folders:
         split, folders = split_folders[folders[0]], folders[1:]
-    return Found(str(path), label_of(path, folders, labelling), split, group_of(str(path), labelling))
+    return Found(path, label_of(name, folders, labelling), split, group_of(path, labelling))
 
 
-def _split_folders(paths: Sequence[PurePosixPath], labelling: Labelling) -> tuple[dict[str, Split], list[str]]:
+def _split_folders(paths: Sequence[str], labelling: Labelling) -> tuple[dict[str, Split], list[str]]:
     """Return which top folders are splits, if all of them are, and what should be said about it."""
-    tops = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
+    tops = sorted({path.partition("/")[0] for path in paths if "/" in path})
     found = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
     if not found:
         return {}, []
-    flat = sorted({path.parts[0] for path in paths if len(path.parts) == 2})
+    flat = sorted({path.partition("/")[0] for path in paths if path.count("/") == 1})
     labelled = labelling.label_pattern or any(
-        len(path.parts) > 2 and found.get(path.parts[0]) == "train" for path in paths
+        path.count("/") > 1 and found.get(path.partition("/")[0]) == "train" for path in paths
     )
     others = [top for top in tops if top not in found]
     if others:

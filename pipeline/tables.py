@@ -140,7 +140,7 @@ def _found(where: str, record: dict[str, str], labelling: Labelling, group_colum
     split: Split | None = SPLIT_NAMES.get(word.lower())
     if word and split is None:
         raise InvalidRequest(f"{where}: expected a split of {', '.join(SPLIT_NAMES)} or nothing, found {word}")
-    label = label_of(path, (), labelling) if labelling.label_pattern else record["label"].strip()
+    label = label_of(path.name, (), labelling) if labelling.label_pattern else record["label"].strip()
     group = record[group_column].strip() if group_column else group_of(str(path), labelling)
     return Found(str(path), label, split, group)
 
