@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count
 from numpy.typing import NDArray
 
 from .devices import CPU, Device
@@ -88,6 +87,8 @@ class OpenVINOEngine(Engine):
         _compare(graph, folder)
 
     def _open(self, folder: Path, device: Device) -> None:  # noqa: ARG002 - the CPU
+        from joblib import cpu_count
+
         self.streams = cpu_count()
         compiled = _compile(folder / _FILE, self.facts.precision, self.streams)
         # Each with memory of its own; whoever calls takes one that is free.

@@ -4,8 +4,6 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from joblib import Parallel, cpu_count, delayed
-
 from ..cache.errors import DamagedFile
 from ..cache.index import FileIndex, Hashed, hash_file
 from ..cache.part import Key
@@ -103,7 +101,7 @@ def find_keys(listing: Listing, index: FileIndex) -> tuple[dict[str, Key], list[
     known = index.recall(paths)
     keys = {paths[path]: key for path, key in known.items()}
     unknown = [path for path in paths if path not in known]
-    hashed = Parallel(n_jobs=cpu_count(), prefer="threads")(delayed(_hash)(Path(path)) for path in unknown)
+    hashed = _hash_all(unknown)
     skipped, remembered = [], []
     for path, outcome in zip(unknown, hashed, strict=True):
         if isinstance(outcome, str):
@@ -163,6 +161,18 @@ def build_dataset(
 
 def _source_of(origin: Origin) -> Path:
     return origin.root / origin.table if origin.table else origin.root
+
+
+def _hash_all(paths: Sequence[str]) -> list[Hashed | str]:
+    """Return what each file hashes to, or why it cannot be read."""
+    if not paths:
+        return []
+    from joblib import Parallel, cpu_count, delayed
+
+    hashed: list[Hashed | str] = Parallel(n_jobs=cpu_count(), prefer="threads", batch_size=64)(
+        delayed(_hash)(Path(path)) for path in paths
+    )
+    return hashed
 
 
 def _hash(path: Path) -> Hashed | str:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from joblib import cpu_count
 from numpy.typing import NDArray
 
 from ..cache.index import hash_bytes
@@ -75,6 +74,9 @@ def decoding_ahead(
     ahead: int,
 ) -> Iterator[Iterator[Decoded]]:
     """Give an iterator over the decoded pictures, in order, at most `ahead` of them waiting."""
+    # Here, since where all is cached nothing has need of it.
+    from joblib import cpu_count
+
     with quiet_decoders(policy), ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode") as threads:
 
         def decoded() -> Iterator[Decoded]:
