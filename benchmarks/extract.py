@@ -2,7 +2,7 @@
 
     python benchmarks/extract.py limit   [BACKBONE ...]
     python benchmarks/extract.py rivals  [BACKBONE ...]
-    python benchmarks/extract.py growth | rescan | few
+    python benchmarks/extract.py growth | memory | rescan | few
     python benchmarks/extract.py all
 
 limit    the whole job from JPEG files to a committed store, against its physical bound on this machine:
@@ -10,6 +10,7 @@ limit    the whole job from JPEG files to a committed store, against its physica
 rivals   whole jobs of others (benchmarks/rivals.py), each in a process of its own; those whose packages
          are not installed are left out; --torch PYTHON and --onnx PYTHON name environments that have them
 growth   seconds per picture and peak memory for 250 to 4,000 pictures
+memory   resident memory after 100 to 10,000 batches of a small network, beside repeated model.predict
 rescan   a second run over 1,000, 10,000 and 100,000 files that have not changed, as whole processes
 few      ten new pictures in a store of 2,000, as whole processes
 
@@ -42,19 +43,25 @@ BACKBONES = ("xception", "resnet50", "mobilenet-v2", "efficientnet-lite0")
 COUNTS = {"xception": 128, "resnet50": 192}
 """Pictures of the slower ones; of others 512."""
 RIVALS = ("one-by-one", "dataset", "thingsvision", "timm", "onnxruntime", "openvino")
+MARKS = (100, 1000, 3000, 10_000)
+"""Batches after which memory is looked at."""
 OURS = ("demijohn-tensorflow", "demijohn-openvino")
 
 
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("limit", "rivals", "growth", "rescan", "few", "all"))
+    parser.add_argument("what", nargs="?", choices=("limit", "rivals", "growth", "memory", "rescan", "few", "all"))
     parser.add_argument("backbones", nargs="*", default=BACKBONES)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--torch", default=sys.executable)
     parser.add_argument("--onnx", default=sys.executable)
+    parser.add_argument("--repeat-batches", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.repeat_batches:
+        repeat_batches(asked.repeat_batches)
+        return
     if asked.what is None:
         print(__doc__)
         return
@@ -63,6 +70,7 @@ def main() -> None:
         "limit": limit,
         "rivals": rivals,
         "growth": growth,
+        "memory": memory,
         "rescan": rescan,
         "few": few,
     }
@@ -203,6 +211,44 @@ def growth(asked: Any, folder: Path) -> None:
             result = _rival(sys.executable, way, "efficientnet-lite0", pictures, count)
             assert result is not None
             print(f"| {way} | {count:,} | {1000 / result['rate']:.2f} | {result['memory'] / 1e9:.2f} GB |", flush=True)
+
+
+def memory(_asked: Any, _folder: Path) -> None:
+    """Print resident memory by the number of batches that were computed."""
+    marks = " | ".join(f"{count:,}" for count in MARKS)
+    print(f"| megabytes after batches | {marks} |")
+    print("| --- |" + " --- |" * len(MARKS))
+    for way in ("predict", "tensorflow", "openvino"):
+        subprocess.run([sys.executable, __file__, "--repeat-batches", way], check=True, stderr=subprocess.DEVNULL)
+
+
+def repeat_batches(way: str) -> None:
+    """Compute a batch of eight small pictures 10,000 times, and print a row of the table."""
+    from demijohn.models import BACKBONES as RECORDS
+    from demijohn.models import load_extractor, locate_weights, make_engine
+    from demijohn.models.resolving import resolve_backbone
+
+    record = resolve_backbone("mobilenet-0.25", input_size=(64, 64))
+    assert record.name in RECORDS
+    network, _ = load_extractor(record, locate_weights(record, "random"))
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
+    if way == "predict":
+
+        def compute() -> None:
+            network.predict(pixels.astype(np.float32), verbose=0)
+    else:
+        engine = make_engine(record, network, engine=way, batch_size=8)
+
+        def compute() -> None:
+            engine.extract(pixels)
+
+    found = []
+    for number in range(1, MARKS[-1] + 1):
+        compute()
+        if number in MARKS:
+            resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            found.append(f"{resident / 1e6:,.0f}")
+    print(f"| {way} | {' | '.join(found)} |", flush=True)
 
 
 def _time_command(*arguments: str | Path) -> float:

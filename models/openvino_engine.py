@@ -54,11 +54,7 @@ class OpenVINOEngine(Engine):
     @staticmethod
     def computes_in(precision: str) -> bool:
         """Return whether this processor has the arithmetic of a precision."""
-        if precision == "float32":
-            return True
-        import openvino
-
-        return _CAPABILITIES[precision] in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return precision == "float32" or _CAPABILITIES[precision] in _capabilities()
 
     @staticmethod
     def compile(graph: FrozenGraph, folder: Path) -> None:
@@ -104,6 +100,13 @@ class OpenVINOEngine(Engine):
             return [np.array(results[place], dtype=np.float32) for place in range(len(self.facts.taps))]
         finally:
             self._requests.put(request)
+
+
+def _capabilities() -> list[str]:
+    """Return the types that OpenVINO computes in on this processor, as it calls them."""
+    import openvino
+
+    return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def _compile(file: Path, precision: str, streams: int) -> Any:

@@ -1,0 +1,113 @@
+"""Compiled backbones: found while nothing that they are made of has changed, and made anew otherwise."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from demijohn.cache import CompiledForms
+
+MADE: dict[str, Any] = {"engine": "x", "weights": "ab", "taps": [["last", "avg"]], "versions": {"x": "1.0"}}
+
+
+class Compiler:
+    """Writes two files and counts how often."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, folder: Path) -> None:
+        assert not list(folder.iterdir()), "into an empty folder"
+        self.times += 1
+        (folder / "graph").write_bytes(b"graph" * 1000)
+        (folder / "facts.json").write_text("{}")
+
+
+def contents(forms: CompiledForms, made: dict[str, Any], compiler: Any, *, keep: bool = True) -> dict[str, bytes]:
+    with forms.provide(made, compiler, keep=keep) as folder:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
+
+
+WHOLE = {"graph": b"graph" * 1000, "facts.json": b"{}"}
+
+
+def test_what_was_compiled_is_found_again(tmp_path: Path) -> None:
+    compiler = Compiler()
+    for _ in range(2):
+        assert contents(CompiledForms(tmp_path / "engines"), MADE, compiler) == WHOLE
+    assert compiler.times == 1
+
+
+@pytest.mark.parametrize("change", [{"weights": "cd"}, {"taps": [["last", "max"]]}, {"versions": {"x": "1.1"}}])
+def test_whatever_it_is_made_of_counts(tmp_path: Path, change: dict[str, Any]) -> None:
+    forms, compiler = CompiledForms(tmp_path), Compiler()
+    contents(forms, MADE, compiler)
+    contents(forms, MADE | change, compiler)
+    assert compiler.times == 2
+    # Of another version nothing is kept; what is made of something else stays.
+    assert (forms.find(MADE) is None) == ("versions" in change)
+
+
+@pytest.mark.parametrize("name", ["graph", "facts.json", "manifest.json"])
+@pytest.mark.parametrize("how", ["flipped", "cut", "gone"])
+def test_changed_bytes_are_made_anew(tmp_path: Path, name: str, how: str) -> None:
+    forms, compiler = CompiledForms(tmp_path), Compiler()
+    with forms.provide(MADE, compiler) as folder:
+        path = folder / name
+    content = bytearray(path.read_bytes())
+    if how == "gone":
+        path.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if how == "flipped" else content[: len(content) // 2])
+    assert contents(forms, MADE, compiler) == WHOLE
+    if not (name == "manifest.json" and how == "flipped"):
+        # What a flipped bit changes there may be what is only for people to read.
+        assert compiler.times == 2
+    assert forms.find(MADE) is not None
+
+
+def test_a_store_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where the folder should be")
+    compiler = Compiler()
+    for _ in range(2):
+        assert contents(CompiledForms(tmp_path / "store" / "engines"), MADE, compiler) == WHOLE
+    assert compiler.times == 2
+
+
+def test_nothing_is_kept_unless_it_is_wanted(tmp_path: Path) -> None:
+    compiler = Compiler()
+    assert contents(CompiledForms(tmp_path / "engines"), MADE, compiler, keep=False) == WHOLE
+    assert not (tmp_path / "engines").exists()
+
+
+def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "graph").write_bytes(b"half")
+        raise ValueError("an odd layer")
+
+    forms = CompiledForms(tmp_path)
+    with pytest.raises(ValueError, match="an odd layer"):
+        contents(forms, MADE, fail)
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_two_at_once_the_first_one_stays(tmp_path: Path) -> None:
+    forms, inner = CompiledForms(tmp_path), Compiler()
+
+    def late(folder: Path) -> None:
+        contents(forms, MADE, inner)
+        (folder / "graph").write_bytes(b"the second")
+
+    assert contents(forms, MADE, late) == WHOLE
+    assert [path.name for path in tmp_path.iterdir()] == [path.name for path in tmp_path.iterdir() if path.is_dir()]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_manifest_says_what_it_was_made_of(tmp_path: Path) -> None:
+    with CompiledForms(tmp_path).provide(MADE, Compiler()) as folder:
+        manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["made_of"] == MADE
+    assert set(manifest["files"]) == set(WHOLE)
+    assert os.listdir(tmp_path) == [folder.name]
