@@ -1,8 +1,13 @@
 """From a folder or a table to a data set: which one, what it is called, the key of every file, the rows."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from threading import Event
 
 from ..cache.errors import DamagedFile
 from ..cache.index import FileIndex, Hashed, hash_file
@@ -90,20 +95,36 @@ def settle_choices(
     return seed, now, [said]
 
 
-def find_keys(listing: Listing, index: FileIndex) -> tuple[dict[str, Key], list[Skipped], list[Hashed]]:
-    """Return the key of every file that can be read, the others with their reasons, and what to remember.
+_AT_ONCE = 64
+"""Files that a thread hashes before it takes the next ones."""
+FoundKeys = tuple[dict[str, Key], list[Skipped], list[Hashed]]
+"""The key of every file that can be read by its path, the others with their reasons, and what to remember."""
+
+
+@contextmanager
+def finding_keys(listing: Listing, index: FileIndex) -> Iterator[Future[FoundKeys]]:
+    """Give what is to be the keys of all files, found by another thread; where the block ends early, no more is read.
 
     A file that has not changed since the index saw it is not read.
     """
+    ended = Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="keys") as thread:
+        try:
+            yield thread.submit(_find_keys, listing, index, ended)
+        finally:
+            ended.set()
+
+
+def _find_keys(listing: Listing, index: FileIndex, ended: Event) -> FoundKeys:
     # Text, since there may be a million, and paths are slow.
     root = os.path.join(listing.root, "")
     paths = {root + found.path.replace("/", os.sep): found.path for found in listing.files}
     known = index.recall(paths)
     keys = {paths[path]: key for path, key in known.items()}
     unknown = [path for path in paths if path not in known]
-    hashed = _hash_all(unknown)
     skipped, remembered = [], []
-    for path, outcome in zip(unknown, hashed, strict=True):
+    # Fewer where the block has ended, and nobody asks any more.
+    for path, outcome in zip(unknown, _hash_all(unknown, ended), strict=False):
         if isinstance(outcome, str):
             skipped.append(Skipped(paths[path], outcome))
         else:
@@ -163,16 +184,20 @@ def _source_of(origin: Origin) -> Path:
     return origin.root / origin.table if origin.table else origin.root
 
 
-def _hash_all(paths: Sequence[str]) -> list[Hashed | str]:
+def _hash_all(paths: Sequence[str], ended: Event) -> list[Hashed | str]:
     """Return what each file hashes to, or why it cannot be read."""
     if not paths:
         return []
-    from joblib import Parallel, cpu_count, delayed
+    # Here, since where all is known nothing has need of it.
+    from joblib import cpu_count
 
-    hashed: list[Hashed | str] = Parallel(n_jobs=cpu_count(), prefer="threads", batch_size=64)(
-        delayed(_hash)(Path(path)) for path in paths
-    )
-    return hashed
+    some = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
+    with ThreadPoolExecutor(cpu_count(), thread_name_prefix="hash") as threads:
+        return list(chain.from_iterable(threads.map(partial(_hash_some, ended=ended), some)))
+
+
+def _hash_some(paths: Sequence[str], ended: Event) -> list[Hashed | str]:
+    return [_hash(Path(path)) for path in paths if not ended.is_set()]
 
 
 def _hash(path: Path) -> Hashed | str:

@@ -127,13 +127,17 @@ class Opener:
     def _begin(self, features: FeatureSet, frame: Frame, output: int) -> Opened:
         engine = self._engine(self._frozen.choice)
         probe = self._probe(engine, frame, output)
+        options = options_of(self._request)
+        if self._frozen.precision != "float32":
+            # There the engine is of the recipe.
+            options += ["--engine", engine.name]
         provenance = {
             "engine": engine.name,
             "batch_size": engine.batch_size,
             "shape": list(engine.shapes[output]),
             **self._frozen.asked,
             "weights": self._frozen.request,
-            "options": options_of(self._request),
+            "options": options,
             "device": engine.device,
             **describe_environment(),
         }

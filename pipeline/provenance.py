@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_LIBRARIES = ("demijohn", "tensorflow", "keras", "scikit-learn", "numpy", "h5py", "pillow")
+_LIBRARIES = ("demijohn", "tensorflow", "keras", "scikit-learn", "numpy", "h5py", "pillow", "openvino")
 
 
 def describe_environment() -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ..models.engines import choose_engine
 from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
 from .augmentation import View, augment_recipe
-from .dataset import build_dataset, choose_source, find_keys, settle_choices
+from .dataset import build_dataset, choose_source, finding_keys, settle_choices
 from .examples import refusals_that_hold
 from .feed import Frame, Picture
 from .frozen import FrozenBackbone
@@ -134,9 +134,10 @@ def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Surv
     source, name = choose_source(None if images is None else Path(images), kept, asked["dataset"])
     seed, labelling, changes = settle_choices(kept, name, seed=asked["seed"], labelling=asked["labelling"])
     listing = list_images(source, labelling, leave_out=kept.folder)
-    # Weights first: where they are missing, nothing has been created yet.
-    recipes = _choose_recipes(records, kept, asked)
-    keys, unreadable, hashed = find_keys(listing, kept.index)
+    with finding_keys(listing, kept.index) as found:
+        # Meanwhile, since a network may have to be loaded for its digest; where weights are missing it ends here.
+        recipes = _choose_recipes(records, kept, asked)
+        keys, unreadable, hashed = found.result()
     there = {each.digest: each.keys() for _, _, sets in recipes for each in sets}
     # What was read on another try has features, whatever was said of it before.
     refused = {} if asked["retry"] else refusals_that_hold(kept, asked["reading"])

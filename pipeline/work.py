@@ -96,6 +96,8 @@ class Work:
             self.families = tuple(
                 self._planned(family, [each.features for each in family.views]) for family in self.families
             )
+        if self.engines:
+            self._progress.say(str(self.breakdown))
         for family in self.families:
             for each in family.views:
                 each.features.refresh()

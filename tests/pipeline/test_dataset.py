@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from demijohn.cache import DamagedFile, FeatureStore
+from demijohn.cache.index import hash_bytes
 from demijohn.cache.table import Dataset
 from demijohn.pipeline import (
     DatasetClash,
@@ -19,6 +21,8 @@ from demijohn.pipeline import (
     run,
     train_head,
 )
+from demijohn.pipeline.dataset import finding_keys
+from demijohn.pipeline.layout import list_images
 from support.pictures import COLOURS, encode, picture, write_classes
 
 
@@ -247,3 +251,38 @@ def test_names_of_real_pictures(real_data: Path, tmp_path: Path) -> None:
     job = run(flat, store=tmp_path / "store", heads=("logistic",), labelling=Labelling(label_pattern=PATTERN))
     assert job.report is not None
     assert job.report.runs[0].record["metrics"]["test"]["accuracy"] >= 0.9
+
+
+def test_hashing_goes_on_beside_other_work_and_ends_where_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from demijohn.pipeline import dataset as module
+
+    folder = tmp_path / "photos"
+    (folder / "red").mkdir(parents=True)
+    for number in range(1000):
+        (folder / "red" / f"{number}.png").write_bytes(f"{number}".encode())
+    hashed = 0
+    hash_file = module.hash_file
+
+    def slowly(path: Path) -> object:
+        nonlocal hashed
+        hashed += 1
+        time.sleep(0.001)
+        return hash_file(path)
+
+    monkeypatch.setattr(module, "hash_file", slowly)
+    listing, index = list_images(folder), FeatureStore(tmp_path / "store").index
+
+    def fail() -> None:
+        with finding_keys(listing, index):
+            raise ValueError("no weights")
+
+    with pytest.raises(ValueError, match="no weights"):
+        fail()
+    assert hashed < 500
+    with finding_keys(listing, index) as found:
+        keys, skipped, remembered = found.result()
+    assert len(keys) == len(set(keys.values())) == len(remembered) == 1000
+    assert not skipped
+    assert keys["red/7.png"] == hash_bytes(b"7")
