@@ -41,7 +41,7 @@ from PIL import Image
 
 BACKBONES = ("xception", "resnet50", "mobilenet-v2", "efficientnet-lite0")
 COUNTS = {"xception": 96, "resnet50": 128}
-"""Pictures of the slower ones; of others 512."""
+"""Pictures of the slower ones; of others 384."""
 RIVALS = ("one-by-one", "dataset", "thingsvision", "timm", "onnxruntime", "openvino")
 MARKS = (100, 1000, 3000, 10_000)
 """Batches after which memory is looked at."""
@@ -120,7 +120,7 @@ def limit(asked: Any, folder: Path) -> None:
     print("| backbone | engine | engine alone | decoding alone | bound of both | whole job | of the bound |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for backbone in asked.backbones:
-        count = COUNTS.get(backbone, 512)
+        count = COUNTS.get(backbone, 384)
         pictures = make_pictures(folder / f"{count}", count, asked.images)
         for engine in ("tensorflow", "openvino"):
             rates = defaultdict(list)
@@ -173,7 +173,7 @@ def rivals(asked: Any, folder: Path) -> None:
     print("| backbone | way | pictures/s | demijohn, tensorflow | demijohn, openvino | peak memory |")
     print("| --- | --- | --- | --- | --- | --- |")
     for backbone in asked.backbones:
-        count = COUNTS.get(backbone, 512)
+        count = COUNTS.get(backbone, 384)
         pictures = make_pictures(folder / f"{count}", count, asked.images)
         found = defaultdict(list)
         ways = [*RIVALS, *OURS]
