@@ -40,8 +40,8 @@ import numpy as np
 from PIL import Image
 
 BACKBONES = ("xception", "resnet50", "mobilenet-v2", "efficientnet-lite0")
-COUNTS = {"xception": 96, "resnet50": 128}
-"""Pictures of the slower ones; of others 384."""
+COUNTS = {"xception": 72, "resnet50": 96}
+"""Pictures of the slower ones, of others 384; whole batches of every engine."""
 RIVALS = ("one-by-one", "dataset", "thingsvision", "timm", "onnxruntime", "openvino")
 MARKS = (100, 1000, 3000, 10_000)
 """Batches after which memory is looked at."""
@@ -124,7 +124,7 @@ def limit(asked: Any, folder: Path) -> None:
         pictures = make_pictures(folder / f"{count}", count, asked.images)
         for engine in ("tensorflow", "openvino"):
             rates = defaultdict(list)
-            for name, rate in _limit_once(backbone, engine, pictures, folder / "store", asked.repeats):
+            for name, rate in _limit_once(backbone, engine, pictures, folder / f"store{count}", asked.repeats):
                 rates[name].append(rate)
             bounds = [1 / (1 / one + 1 / other) for one, other in zip(rates["engine"], rates["decode"], strict=True)]
             shares = [job / bound for job, bound in zip(rates["job"], bounds, strict=True)]
