@@ -26,13 +26,9 @@ from demijohn.models import BACKBONES, load_extractor, locate_weights, make_engi
 SIZES = {"tensorflow": (12, 24, 48), "openvino": (1, 8)}
 OF_EVERY_KIND = (
     "efficientnet-lite0",
-    "efficientnet-lite1",
-    "efficientnet-lite2",
     "mobilenet",
-    "mobilenet-0.25",
     "mobilenet-v2",
     "mobilenet-v3-small",
-    "mobilenet-v3-large",
     "xception",
     "resnet50",
     "resnet50-v2",

@@ -8,7 +8,7 @@
 limit    the whole job from JPEG files to a committed store, against its physical bound on this machine:
          the engine alone on pictures in memory, and decoding alone, one after the other
 rivals   whole jobs of others (benchmarks/rivals.py), each in a process of its own; those whose packages
-         are not installed are left out; --torch PYTHON and --onnx PYTHON name environments that have them
+         are not installed are left out; --ways names some of them; --torch PYTHON and --onnx PYTHON name environments that have them
 growth   seconds per picture and peak memory for 250 to 4,000 pictures
 memory   resident memory after 100 to 10,000 batches of a small network, beside repeated model.predict
 rescan   a second run over 1,000, 10,000 and 100,000 files that have not changed, as whole processes
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("backbones", nargs="*", default=BACKBONES)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--ways", nargs="*", default=RIVALS)
     parser.add_argument("--torch", default=sys.executable)
     parser.add_argument("--onnx", default=sys.executable)
     parser.add_argument("--repeat-batches", help=argparse.SUPPRESS)
@@ -176,7 +177,7 @@ def rivals(asked: Any, folder: Path) -> None:
         count = COUNTS.get(backbone, 384)
         pictures = make_pictures(folder / f"{count}", count, asked.images)
         found = defaultdict(list)
-        ways = [*RIVALS, *OURS]
+        ways = [*asked.ways, *OURS]
         for _ in range(asked.repeats):
             for way in list(ways):
                 python = {"timm": asked.torch, "onnxruntime": asked.onnx}.get(way, sys.executable)
