@@ -8,7 +8,8 @@
 limit    the whole job from JPEG files to a committed store, against its physical bound on this machine:
          the engine alone on pictures in memory, and decoding alone, one after the other
 rivals   whole jobs of others (benchmarks/rivals.py), each in a process of its own; those whose packages
-         are not installed are left out; --ways names some of them; --torch PYTHON and --onnx PYTHON name environments that have them
+         are not installed are left out; --ways NAME ... takes some of them; --torch PYTHON and
+         --onnx PYTHON name environments that have them
 growth   seconds per picture and peak memory for 250 to 4,000 pictures
 memory   resident memory after 100 to 10,000 batches of a small network, beside repeated model.predict
 rescan   a second run over 1,000, 10,000 and 100,000 files that have not changed, as whole processes
