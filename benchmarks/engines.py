@@ -3,10 +3,10 @@
     python benchmarks/engines.py --all [OUTPUT]
     python benchmarks/engines.py BACKBONE ...
 
-Measures pictures per second of the forward pass, on pixels in memory, for TensorFlow in batches of 12,
-24 and 48 and OpenVINO in batches of 1 and 8, in turn, with random weights. Printed are medians of three
-repeats; with --all, of one backbone of every kind, they are written to OUTPUT as well (by default to
-models/engine_rates.json, from which extraction chooses).
+Measures pictures per second of the forward pass, on pixels in memory, for TensorFlow in batches of 12
+and 24 and OpenVINO in batches of 1 and 8, in turn, with random weights, and prints medians of three
+repeats. With --all, of one backbone of every kind, the rates in the engines' own batches are written to
+OUTPUT as well (by default to models/engine_rates.json, from which extraction chooses).
 """
 
 import json
@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demijohn.models import BACKBONES, load_extractor, locate_weights, make_engine
+from demijohn.models import BACKBONES, ENGINES, load_extractor, locate_weights, make_engine
 
-SIZES = {"tensorflow": (12, 24, 48), "openvino": (1, 8)}
+SIZES = {"tensorflow": (12, 24), "openvino": (1, 8)}
 OF_EVERY_KIND = (
     "efficientnet-lite0",
     "mobilenet",
@@ -56,8 +56,9 @@ def main() -> None:
     print(machine)
     rates = {}
     for name in names:
-        rates[name] = measure(name)
-        print(name, json.dumps(rates[name]), flush=True)
+        found = measure(name)
+        print(name, json.dumps(found), flush=True)
+        rates[name] = {engine: sizes[str(ENGINES[engine].batch_size)] for engine, sizes in found.items()}
     if whole:
         output = Path(sys.argv[2] if len(sys.argv) > 2 else "models/engine_rates.json")
         output.write_text(json.dumps({"machine": machine, "rates": rates}, indent=1) + "\n")
@@ -88,8 +89,8 @@ def _rate(engine: Any) -> float:
     done, started = 0, time.perf_counter()
     with ThreadPoolExecutor(engine.streams) as threads:
         while (seconds := time.perf_counter() - started) < SECONDS:
-            list(threads.map(engine.extract, [pixels] * 2 * engine.streams))
-            done += 2 * engine.streams * engine.batch_size
+            list(threads.map(engine.extract, [pixels] * engine.streams))
+            done += engine.streams * engine.batch_size
     return done / seconds
 
 

@@ -12,13 +12,14 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import DamagedFile, StoreNotWritable
-from .files import fsync, partial_name, read_json, remove, remove_leftovers, writing_errors
+from .files import LEFTOVER_SECONDS, fsync, partial_name, read_json, remove, remove_leftovers, writing_errors
 
 _MANIFEST = "manifest.json"
 Made = Mapping[str, Any]
@@ -55,7 +56,7 @@ class CompiledForms:
             compile_into(Path(folder))
             yield Path(folder)
 
-    def find(self, made: Made) -> Path | None:
+    def find(self, made: Made, *, again: bool = True) -> Path | None:
         """Return the folder of a compiled form whose bytes are as they were written, or None."""
         folder = self._folder / _digest(made)
         try:
@@ -64,8 +65,11 @@ class CompiledForms:
             if all(_hash(folder / name) == digest for name, digest in files.items()):
                 return folder
         except FileNotFoundError:
-            if not folder.exists():
+            # Another process may be about to put it there.
+            if not (folder / _MANIFEST).exists() and not any(folder.glob("*")):
                 return None
+            if again:
+                return self.find(made, again=False)
         except (OSError, DamagedFile, KeyError, TypeError, ValueError):
             pass
         remove(folder)
@@ -96,16 +100,15 @@ class CompiledForms:
         return self.find(made)
 
     def _remove_older(self, made: Made) -> None:
-        """Remove forms of the same that other versions made, and what killed processes left."""
+        """Remove forms of the same that other versions made a day ago or before, and what killed processes left."""
         remove_leftovers(self._folder)
+        alike = {**made, "versions": None}
         for path in self._folder.glob(f"*/{_MANIFEST}"):
             with contextlib.suppress(OSError, DamagedFile):
                 other = read_json(path).get("made_of")
-                if (
-                    isinstance(other, dict)
-                    and other != made
-                    and {**other, "versions": None} == {**made, "versions": None}
-                ):
+                # Another installation may be about to open a younger one.
+                is_old = time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
+                if is_old and isinstance(other, dict) and other != made and {**other, "versions": None} == alike:
                     remove(path.parent)
 
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,16 +110,14 @@ def choose_engine(
         raise UnsuitableSetting(f"there is no engine {engine!r}: expected one of {', '.join(ENGINES)}")
     if engine is not None and not ENGINES[engine].installed:
         raise UnsuitableSetting(
-            f"the engine {engine} is not installed: pip install '{ENGINES[engine].extra}', "
+            f"the engine {engine} is not installed: pip install '{ENGINES[engine].extra or engine}', "
             f"or leave out --engine {engine}"
         )
     found = find_device(device)
     if engine is None:
         engine = _usual_engine(backbone, precision, found)
     ENGINES[engine].kind.check(precision, found)
-    usual = _measured().get(backbone, {}).get(engine, {})
-    fastest = int(max(usual, key=lambda size: usual[size])) if usual else ENGINES[engine].batch_size
-    return EngineChoice(engine, batch_size or fastest, found)
+    return EngineChoice(engine, batch_size or ENGINES[engine].batch_size, found)
 
 
 def compile_backbone(
@@ -184,7 +182,15 @@ def make_engine(
 def versions_of(engine: str) -> dict[str, str]:
     """Return the versions of all that compiling hangs on; nothing is imported for it."""
     names = dict.fromkeys(["demijohn", "tensorflow", "keras", ENGINES[engine].package])
-    return {name: version(name) for name in names}
+    return {name: _version_of(name) for name in names}
+
+
+def _version_of(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        # Built from source, for example.
+        return "unknown"
 
 
 def _usual_engine(backbone: str, precision: str, device: Device) -> str:
@@ -193,13 +199,13 @@ def _usual_engine(backbone: str, precision: str, device: Device) -> str:
         return "tensorflow"
     if precision != "float32":
         return "openvino" if OpenVINOEngine.computes_in(precision) else "tensorflow"
-    rates = {engine: max(sizes.values()) for engine, sizes in _measured().get(backbone, {}).items()}
+    rates = _measured().get(backbone, {})
     return max(rates, key=lambda engine: rates[engine]) if rates else "openvino"
 
 
 @cache
-def _measured() -> dict[str, dict[str, dict[str, float]]]:
-    """Return pictures per second by backbone, engine and batch size."""
+def _measured() -> dict[str, dict[str, float]]:
+    """Return pictures per second by backbone and engine, each in its own batches."""
     content = json.loads((files("demijohn.models") / "engine_rates.json").read_text("utf-8"))
-    rates: dict[str, dict[str, dict[str, float]]] = content["rates"]
+    rates: dict[str, dict[str, float]] = content["rates"]
     return rates

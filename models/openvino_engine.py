@@ -5,7 +5,10 @@ batch on every backbone that was measured (docs/speed.md), needs no padding, and
 wait for each other.
 """
 
+import errno
+import os
 import queue
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,28 +68,34 @@ class OpenVINOEngine(Engine):
         UnsuitableEngine
             OpenVINO cannot take the graph, or makes other numbers of it than TensorFlow.
         """
-        import openvino
-
         source = folder / "graph.pb"
         source.write_bytes(graph.definition)
         try:
+            import openvino
+
             model = openvino.Core().read_model(source)
             model.reshape([graph.facts.batch_size, *graph.facts.input_size, 3])
             # By the order of the taps: a frontend is free to give outputs in another one.
             results = [model.output(f"tap{place}:0") for place in range(len(graph.facts.taps))]
             ordered = openvino.Model([result.node for result in results], model.get_parameters(), graph.facts.backbone)
             openvino.save_model(ordered, folder / _FILE, compress_to_fp16=False)
-        except RuntimeError as error:
+            _compare(graph, folder)
+        except (RuntimeError, ImportError) as error:
+            # Of a full disk as well, which is the store's matter.
+            if shutil.disk_usage(folder).free < len(graph.definition):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise UnsuitableEngine(f"OpenVINO cannot take {graph.facts.backbone}: {_first_line(error)}") from error
         finally:
             source.unlink()
-        _compare(graph, folder)
 
     def _open(self, folder: Path, device: Device) -> None:  # noqa: ARG002 - the CPU
         from joblib import cpu_count
 
         self.streams = cpu_count()
-        compiled = _compile(folder / _FILE, self.facts.precision, self.streams)
+        try:
+            compiled = _compile(folder / _FILE, self.facts.precision, self.streams)
+        except (RuntimeError, ImportError) as error:
+            raise UnsuitableEngine(f"OpenVINO cannot run {self.facts.backbone}: {_first_line(error)}") from error
         # Each with memory of its own; whoever calls takes one that is free.
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.streams):
@@ -104,8 +113,10 @@ class OpenVINOEngine(Engine):
 
 def _capabilities() -> list[str]:
     """Return the types that OpenVINO computes in on this processor, as it calls them."""
-    import openvino
-
+    try:
+        import openvino
+    except ImportError:
+        return []
     return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
@@ -132,7 +143,7 @@ def _compare(graph: FrozenGraph, folder: Path) -> None:
     facts = replace(graph.facts, precision="float32")
     images = np.random.default_rng(0).integers(0, 256, (facts.batch_size, *facts.input_size, 3), dtype=np.uint8)
     theirs = load_graph(graph.definition, len(facts.taps))(images)
-    ours = OpenVINOEngine(facts, folder, CPU).extract(images)
+    ours = OpenVINOEngine(facts, folder, CPU)._run(images)
     for tap, values, expected in zip(facts.taps, ours, theirs, strict=True):
         apart = float(np.abs(values - expected).max(initial=0.0))
         greatest = float(np.abs(expected).max(initial=0.0))

@@ -116,9 +116,8 @@ def finding_keys(listing: Listing, index: FileIndex) -> Iterator[Future[FoundKey
 
 
 def _find_keys(listing: Listing, index: FileIndex, ended: Event) -> FoundKeys:
-    # Text, since there may be a million, and paths are slow.
-    root = os.path.join(listing.root, "")
-    paths = {root + found.path.replace("/", os.sep): found.path for found in listing.files}
+    # Text, since there may be a million, and paths are slow; a table may name whole paths.
+    paths = {os.path.join(listing.root, found.path.replace("/", os.sep)): found.path for found in listing.files}
     known = index.recall(paths)
     keys = {paths[path]: key for path, key in known.items()}
     unknown = [path for path in paths if path not in known]

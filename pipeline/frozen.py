@@ -16,8 +16,8 @@ from ..cache.store import FeatureStore
 from ..models.backbone import Backbone
 from ..models.backend import keras_version
 from ..models.engine import Engine
-from ..models.engines import FORM, EngineChoice, compile_backbone, open_engine, versions_of
-from ..models.errors import ModelError
+from ..models.engines import ENGINES, FORM, EngineChoice, compile_backbone, open_engine, versions_of
+from ..models.errors import ModelError, UnsuitableEngine
 from ..models.taps import Tap
 from ..models.weights import load_extractor, locate_weights
 from .progress import Progress
@@ -104,6 +104,21 @@ class FrozenBackbone:
         }
         with self._store.compiled.provide(made, partial(self._compile, choice=choice, taps=taps), keep=keep) as folder:
             return open_engine(folder, choice.device)
+
+    def start_some(self, choice: EngineChoice, taps: Sequence[Tap], *, asked: bool, keep: bool = True) -> Engine:
+        """Return an engine as `start` does; in float32 TensorFlow takes the place of one that cannot take the network.
+
+        With `asked`, the engine was asked for by name and is not replaced.
+        """
+        try:
+            return self.start(choice, taps, keep=keep)
+        except UnsuitableEngine as error:
+            # Another engine makes the same numbers in float32 only.
+            if choice.engine == "tensorflow" or asked or self.precision != "float32":
+                raise
+            self._progress.say(f"{error}; tensorflow takes its place")
+            record = ENGINES["tensorflow"]
+            return self.start(EngineChoice(record.name, record.batch_size, choice.device), taps, keep=keep)
 
     def _compile(self, folder: Path, *, choice: EngineChoice, taps: Sequence[Tap]) -> None:
         network, _ = self.load()

@@ -108,18 +108,20 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        for lane in self._lanes:
-            lane.threads.shutdown(wait=True, cancel_futures=True)
         try:
-            if error is not None:
-                self._save_what_is_computed()
-            self._settle_writes(0)
-        except Exception as other:
+            # A second interrupt may come while a batch is waited for; what is computed is stored all the same.
+            try:
+                for lane in self._lanes:
+                    lane.threads.shutdown(wait=True, cancel_futures=True)
+            finally:
+                if error is not None:
+                    self._save_what_is_computed()
+                self._writing.shutdown(wait=True)
+                self._settle_writes(0)
+        except BaseException as other:
             # That rows cannot be stored counts for more than why the pass ended.
             self._stack.__exit__(type(other), other, other.__traceback__)
             raise
-        finally:
-            self._writing.shutdown(wait=True, cancel_futures=True)
         return self._stack.__exit__(kind, error, trace)
 
     def add(self, picture: Decoded) -> None:
@@ -127,6 +129,9 @@ class Lanes:
         if picture.key is None or picture.pixels is None:
             return
         for lane in self._lanes:
+            # Also where pictures come slowly, rows are stored soon.
+            while lane.flying and lane.flying[0][1].done():
+                self._land(lane)
             for frame, pixels in picture.pixels.items():
                 lacking = tuple(
                     each for each in lane.targets if each.frame == frame and picture.expected in each.missing
@@ -149,11 +154,13 @@ class Lanes:
 
     def _land(self, lane: _Lane) -> None:
         """Wait for the batch that was launched first, and have its rows stored."""
-        batch, future = lane.flying.popleft()
+        batch, future = lane.flying[0]
         started = time.perf_counter()
         outputs, seconds = future.result()
         self._breakdown.full += time.perf_counter() - started
         self._breakdown.forward += seconds
+        # Taken away only now: an interrupt finds it there.
+        lane.flying.popleft()
         self._store(lane, batch, outputs)
 
     def _store(self, lane: _Lane, batch: Sequence[_Waiting], outputs: _Outputs) -> None:

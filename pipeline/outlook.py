@@ -137,7 +137,8 @@ def plan_features(images: str | Path | None = None, **request: Unpack[Request]) 
         if not passes:
             continue
         survey.request["progress"].say(f"measuring the speed of {frozen.backbone.name}")
-        engine = frozen.start(frozen.choice, [family.tap for family in families], keep=False)
+        asked = survey.request["engine"] is not None
+        engine = frozen.start_some(frozen.choice, [family.tap for family in families], asked=asked, keep=False)
         seconds += passes * _measure(survey, engine, [view for family in families for view in family.views])
         for family, values in zip(families, engine.extract(_blank(engine)), strict=True):
             size += family.missing * (values[0].nbytes + _ROW_EXTRA)
@@ -176,7 +177,7 @@ def _measure(survey: Survey, engine: Engine, wanted: Sequence[Wanted]) -> float:
     lacking = [each for each in wanted if each.plan.missing]
     pictures = pictures_of(survey.table, lacking)[:_PROBED]
     engine.extract(_blank(engine))
-    started, passes = time.monotonic(), 0
+    started, passes, computed = time.monotonic(), 0, []
     with (
         ThreadPoolExecutor(engine.streams) as threads,
         decoding_ahead(pictures, survey.request["reading"], ahead=_PROBED) as decoded,
@@ -184,8 +185,10 @@ def _measure(survey: Survey, engine: Engine, wanted: Sequence[Wanted]) -> float:
         every = (frame for each in decoded if each.pixels is not None for frame in each.pixels.values())
         pixels = islice(every, _PROBED)
         while batch := list(islice(pixels, engine.batch_size)):
-            threads.submit(engine.extract, np.stack(batch))
+            computed.append(threads.submit(engine.extract, np.stack(batch)))
             passes += len(batch)
+    for each in computed:
+        each.result()
     return (time.monotonic() - started) / max(passes, 1)
 
 

@@ -19,7 +19,7 @@ from ..cache.probe import TOLERANCE, Probe
 from ..cache.store import FeatureStore
 from ..models.engine import Engine
 from ..models.engines import ENGINES, EngineChoice
-from ..models.errors import UnsuitableEngine, UnsuitableSetting
+from ..models.errors import UnsuitableSetting
 from ..models.taps import Tap
 from .errors import OtherNumbers
 from .feed import Frame
@@ -167,15 +167,7 @@ class Opener:
             return self._engines[choice]
         if not self._engines:
             self._say(f"loading {self._frozen.backbone.name}")
-        try:
-            engine = self._frozen.start(choice, self._taps)
-        except UnsuitableEngine as error:
-            # Another engine makes the same numbers in float32; what was asked for by name is not replaced.
-            if choice.engine == "tensorflow" or self._request["engine"] or self._frozen.precision != "float32":
-                raise
-            self._say(f"{error}; tensorflow takes its place")
-            record = ENGINES["tensorflow"]
-            engine = self._engine(EngineChoice(record.name, self._request["batch_size"] or record.batch_size))
+        engine = self._frozen.start_some(choice, self._taps, asked=self._request["engine"] is not None)
         self._engines[choice] = engine
         return engine
 

@@ -14,7 +14,8 @@ from ..cache.features import FeatureSet
 from ..cache.part import Key
 from ..cache.recipe import differences
 from ..cache.store import FeatureStore
-from ..models.engines import ENGINES, EngineChoice, choose_engine
+from ..models.engines import EngineChoice, choose_engine
+from ..models.errors import UnsuitableSetting
 from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
 from .augmentation import View, augment_names, augment_recipe
@@ -103,7 +104,7 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     asked = begun.provenance.get("backbone", recipe.backbone), begun.provenance.get("preprocessing")
     record = resolve_backbone(asked[0], input_size=recipe.input_size, preprocessing=asked[1])
     precision = recipe.precision.partition(" ")[0]
-    choice = _choose(begun.provenance, record.name, precision, recipe.precision)
+    choice = _choose(begun.provenance, record.name, precision)
     frozen = FrozenBackbone(record, begun.provenance["weights"], store, progress, choice=choice, precision=precision)
     reading, mode = ReadingPolicy.of(recipe.decoder), recipe.resize.partition("-")[0]
     tap, resize = Tap(recipe.layer, recipe.pooling), choose_resize(record.resize, mode)
@@ -124,7 +125,7 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
         )
     pictures = random.Random(seed).sample(pictures, min(count, len(pictures)))
     progress.say(f"making {len(pictures):,} rows of {features.recipe.folder} again")
-    engine = frozen.start(choice, [tap], keep=False)
+    engine = frozen.start_some(choice, [tap], asked=False, keep=False)
     keys, made = [], []
     with decoding_ahead(pictures, reading, ahead=engine.batch_size) as decoded:
         for each in decoded:
@@ -149,12 +150,15 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     )
 
 
-def _choose(provenance: dict[str, Any], backbone: str, precision: str, recorded: str) -> EngineChoice:
+def _choose(provenance: dict[str, Any], backbone: str, precision: str) -> EngineChoice:
     """Return what a feature set was begun with; in float32 another engine where this machine has not that one."""
-    begun = provenance["engine"]
-    if recorded == "float32" and not (begun in ENGINES and ENGINES[begun].installed):
+    begun, size = provenance["engine"], provenance["batch_size"]
+    try:
+        return choose_engine(backbone, precision=precision, engine=begun, batch_size=size)
+    except UnsuitableSetting:
+        if precision != "float32":
+            raise
         return choose_engine(backbone)
-    return choose_engine(backbone, precision=precision, engine=begun, batch_size=provenance["batch_size"])
 
 
 def _pictures(store: FeatureStore, keys: set[Key], frame: Frame) -> list[Picture]:

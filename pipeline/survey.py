@@ -19,6 +19,7 @@ from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Skipped
 from ..models.backbone import Backbone
 from ..models.engines import choose_engine
+from ..models.errors import UnsuitableSetting
 from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
 from .augmentation import View, augment_recipe
@@ -228,10 +229,18 @@ def _choose_recipes(
     seen: set[str] = set()
     for name, record in records.items():
         asked = {"backbone": name, "preprocessing": request["preprocessing"]}
+        engine = request["engine"]
+        if record.complete and precision != "float32":
+            if engine == "openvino":
+                raise UnsuitableSetting(
+                    f"{record.name} was saved to compute in a precision of its own: leave out --engine openvino"
+                )
+            # Only there a network computes in what it was saved in.
+            engine = "tensorflow"
         choice = choose_engine(
             record.name,
             precision=precision,
-            engine=request["engine"],
+            engine=engine,
             batch_size=request["batch_size"],
             device=request["device"],
         )

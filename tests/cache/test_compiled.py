@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,12 @@ def test_what_was_compiled_is_found_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"weights": "cd"}, {"taps": [["last", "max"]]}, {"versions": {"x": "1.1"}}])
 def test_whatever_it_is_made_of_counts(tmp_path: Path, change: dict[str, Any]) -> None:
     forms, compiler = CompiledForms(tmp_path), Compiler()
-    contents(forms, MADE, compiler)
+    with forms.provide(MADE, compiler) as folder:
+        old = time.time() - 100_000
+        os.utime(folder / "manifest.json", (old, old))
     contents(forms, MADE | change, compiler)
     assert compiler.times == 2
-    # Of another version nothing is kept; what is made of something else stays.
+    # Of another version nothing is kept for long; what is made of something else stays.
     assert (forms.find(MADE) is None) == ("versions" in change)
 
 
