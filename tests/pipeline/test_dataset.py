@@ -286,3 +286,13 @@ def test_hashing_goes_on_beside_other_work_and_ends_where_that_fails(
     assert len(keys) == len(set(keys.values())) == len(remembered) == 1000
     assert not skipped
     assert keys["red/7.png"] == hash_bytes(b"7")
+
+
+def test_a_table_may_name_whole_paths(tiny: str, photos: Path, tmp_path: Path) -> None:
+    table_file = tmp_path / "elsewhere" / "t.csv"
+    table_file.parent.mkdir()
+    lines = [f"{path},{path.parent.name}" for path in sorted(photos.glob("*/*.png"))]
+    table_file.write_text("\n".join(["path,label", *lines]) + "\n")
+    done = extract(table_file, tmp_path / "store")
+    assert (done.images, done.rows, done.skipped) == (36, 36, ())
+    assert extract(table_file, tmp_path / "store").cached == 36

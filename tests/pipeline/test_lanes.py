@@ -152,3 +152,26 @@ def test_rows_that_cannot_be_stored_end_it_with_that_reason(tmp_path: Path, monk
         fill(engine, filled)
     assert threading.active_count() < 20
     assert rows_of(filled.features) == {}
+
+
+def test_a_second_interrupt_while_the_first_is_waited_for_loses_nothing(tmp_path: Path) -> None:
+    engine, filled = Engine(1, 2), target(tmp_path)
+    lanes = Lanes([(engine, filled)], Breakdown())  # type: ignore[list-item]
+    threads = lanes._lanes[0].threads
+    shutdown = threads.shutdown
+
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with lanes:
+            for number in range(100):
+                lanes.add(decoded(number))
+            threads.shutdown = interrupted  # type: ignore[method-assign, assignment]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    shutdown()
+    assert len(rows_of(filled.features)) >= 90
+    assert set(rows_of(filled.features)) == filled.added
