@@ -32,7 +32,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -117,13 +117,18 @@ def weights_of(backbone: str) -> str:
     return "imagenet" if backbone == "efficientnet-lite0" else "random"
 
 
+def _tasks(asked: Any, folder: Path) -> Iterator[tuple[str, int, Path]]:
+    """Yield each backbone with how many pictures it gets, and their folder."""
+    for backbone in asked.backbones:
+        count = COUNTS.get(backbone, 384)
+        yield backbone, count, make_pictures(folder / f"{count}", count, asked.images)
+
+
 def limit(asked: Any, folder: Path) -> None:
     """Print the whole job against its bound."""
     print("| backbone | engine | engine alone | decoding alone | bound of both | whole job | of the bound |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for backbone in asked.backbones:
-        count = COUNTS.get(backbone, 384)
-        pictures = make_pictures(folder / f"{count}", count, asked.images)
+    for backbone, count, pictures in _tasks(asked, folder):
         for engine in ("tensorflow", "openvino"):
             rates = defaultdict(list)
             for name, rate in _limit_once(backbone, engine, pictures, folder / f"store{count}", asked.repeats):
@@ -174,9 +179,7 @@ def rivals(asked: Any, folder: Path) -> None:
     """Print the whole job against other ways."""
     print("| backbone | way | pictures/s | demijohn, tensorflow | demijohn, openvino | peak memory |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for backbone in asked.backbones:
-        count = COUNTS.get(backbone, 384)
-        pictures = make_pictures(folder / f"{count}", count, asked.images)
+    for backbone, count, pictures in _tasks(asked, folder):
         found = defaultdict(list)
         ways = [*asked.ways, *OURS]
         for _ in range(asked.repeats):

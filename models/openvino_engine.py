@@ -1,8 +1,8 @@
 """The engine for processors: OpenVINO runs what it made of the frozen graph, without TensorFlow.
 
-Its batches are of one picture, as many at once as there are cores: that was as fast as any other
-batch on every backbone that was measured (docs/speed.md), needs no padding, and no two threads ever
-wait for each other.
+Its batches are of one picture, as many at once as there are cores: on all but the smallest networks
+that was as fast as batches of eight (docs/speed.md), it needs no padding, and no two threads ever wait
+for each other.
 """
 
 import errno

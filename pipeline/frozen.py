@@ -105,7 +105,9 @@ class FrozenBackbone:
         with self._store.compiled.provide(made, partial(self._compile, choice=choice, taps=taps), keep=keep) as folder:
             return open_engine(folder, choice.device)
 
-    def start_some(self, choice: EngineChoice, taps: Sequence[Tap], *, asked: bool, keep: bool = True) -> Engine:
+    def start_with_fallback(
+        self, choice: EngineChoice, taps: Sequence[Tap], *, asked: bool, keep: bool = True
+    ) -> Engine:
         """Return an engine as `start` does; in float32 TensorFlow takes the place of one that cannot take the network.
 
         With `asked`, the engine was asked for by name and is not replaced.

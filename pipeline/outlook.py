@@ -138,7 +138,7 @@ def plan_features(images: str | Path | None = None, **request: Unpack[Request]) 
             continue
         survey.request["progress"].say(f"measuring the speed of {frozen.backbone.name}")
         asked = survey.request["engine"] is not None
-        engine = frozen.start_some(frozen.choice, [family.tap for family in families], asked=asked, keep=False)
+        engine = frozen.start_with_fallback(frozen.choice, [family.tap for family in families], asked=asked, keep=False)
         seconds += passes * _measure(survey, engine, [view for family in families for view in family.views])
         for family, values in zip(families, engine.extract(_blank(engine)), strict=True):
             size += family.missing * (values[0].nbytes + _ROW_EXTRA)

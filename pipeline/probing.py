@@ -167,7 +167,7 @@ class Opener:
             return self._engines[choice]
         if not self._engines:
             self._say(f"loading {self._frozen.backbone.name}")
-        engine = self._frozen.start_some(choice, self._taps, asked=self._request["engine"] is not None)
+        engine = self._frozen.start_with_fallback(choice, self._taps, asked=self._request["engine"] is not None)
         self._engines[choice] = engine
         return engine
 

@@ -125,7 +125,7 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
         )
     pictures = random.Random(seed).sample(pictures, min(count, len(pictures)))
     progress.say(f"making {len(pictures):,} rows of {features.recipe.folder} again")
-    engine = frozen.start_some(choice, [tap], asked=False, keep=False)
+    engine = frozen.start_with_fallback(choice, [tap], asked=False, keep=False)
     keys, made = [], []
     with decoding_ahead(pictures, reading, ahead=engine.batch_size) as decoded:
         for each in decoded:

@@ -68,6 +68,17 @@ def rows_of(path: Path | None) -> dict[bytes, bytes]:
         return {key.tobytes(): row.tobytes() for key, row in pairs}
 
 
+NOTHING_HEAVY = "assert not {name.split('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'sklearn'}"
+
+
+def run_watched(*arguments: str | Path, before: str = "", after: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process in which something is done before it and looked at after it."""
+    program = command(*arguments)[1:]
+    lines = ["import runpy, sys", before, f"sys.argv = {program!r}", "try:"]
+    lines += ["    runpy.run_path(sys.argv[0], run_name='__main__')", "finally:", f"    {after}"]
+    return subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+
+
 def test_every_picture_gets_the_row_of_its_own_bytes(tiny: str, photos: Path, tmp_path: Path) -> None:
     done = extract(photos, tmp_path / "store")
     backbone = BACKBONES[tiny]
@@ -90,20 +101,12 @@ def test_the_second_run_reads_nothing_and_loads_nothing(photos: Path, tmp_path: 
     for path in photos.glob("*/*"):
         os.utime(path, (old, old))
     assert run(*arguments).returncode == 0
-    watch = "\n".join(
-        [
-            "import runpy, sys",
-            "opened = []",
-            "sys.addaudithook(lambda event, details: opened.append(str(details[0])) if event == 'open' else None)",
-            f"sys.argv = {command(*arguments)[1:]!r}",
-            "try:",
-            "    runpy.run_path(sys.argv[0], run_name='__main__')",
-            "finally:",
-            "    assert not [path for path in opened if path.endswith('.png')]",
-            "    assert not {name.split('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'sklearn'}",
-        ]
+    second = run_watched(
+        *arguments,
+        before="opened = []\n"
+        "sys.addaudithook(lambda event, details: opened.append(str(details[0])) if event == 'open' else None)",
+        after=f"assert not [path for path in opened if path.endswith('.png')]; {NOTHING_HEAVY}",
     )
-    second = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
     assert "36 cached, 0 extracted" in second.stdout
     assert "36 cached, 0 new" in second.stderr
@@ -408,18 +411,7 @@ def test_ten_more_pictures_need_no_tensorflow(photos: Path, tmp_path: Path) -> N
     shutil.copytree(held / "blue", photos / "blue")
     assert run(*arguments).returncode == 0
     shutil.copytree(held / "green", photos / "green")
-    watch = "\n".join(
-        [
-            "import runpy, sys",
-            f"sys.argv = {command(*arguments)[1:]!r}",
-            "try:",
-            "    runpy.run_path(sys.argv[0], run_name='__main__')",
-            "finally:",
-            "    assert 'openvino' in sys.modules",
-            "    assert not {name.split('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'sklearn'}",
-        ]
-    )
-    watched = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=False)
+    watched = run_watched(*arguments, after=f"assert 'openvino' in sys.modules; {NOTHING_HEAVY}")
     assert watched.returncode == 0, watched.stderr
     assert "24 cached, 12 extracted" in watched.stdout
     one, other = (rows_of(FeatureStore(tmp_path / name).find_feature_set().path) for name in ("s", "whole"))
