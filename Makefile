@@ -30,6 +30,7 @@ cover: dev  ## tests with a coverage report
 
 bench: dev  ## every speed claim, measured here
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/extract.py all
 
 clean:  ## remove everything that make made
 	rm -rf .venv .dev build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage demo/digits

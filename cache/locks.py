@@ -43,7 +43,7 @@ def locked(path: Path, *, seconds: float = 0.0) -> Iterator[bool]:
                 raise
         had = True
     except NotImplementedError:
-        # What filelock made of ENOSYS, before it took to another kind of lock there.
+        # What older versions of filelock, which setup.cfg admits, make of ENOSYS.
         had = True
     try:
         yield had
