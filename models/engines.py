@@ -27,7 +27,7 @@ from .taps import Tap
 from .tensorflow_engine import TensorFlowEngine
 
 _FACTS = "facts.json"
-FORM = 1
+FORM = 2
 """Of compiled backbones: raised where the same versions of everything would compile to something else."""
 
 
@@ -57,8 +57,9 @@ ENGINES = {
     for record in (
         # Matrix products are computed in blocks of 12, 24 or 48 rows, by the width of the processor's
         # registers. Where the rows of a batch are no multiple of that, the rest is summed in another
-        # order, and the last picture's features differ in the last digit (seen with 32 on AVX-512).
-        EngineRecord("tensorflow", TensorFlowEngine, 24, "tensorflow"),
+        # order, and the last picture's features differ in the last digit (seen with 32 on AVX-512). Larger
+        # batches are no faster, but take their memory.
+        EngineRecord("tensorflow", TensorFlowEngine, 12, "tensorflow"),
         EngineRecord("openvino", OpenVINOEngine, 1, "openvino", "demijohn[cpu]", casts=True),
     )
 }

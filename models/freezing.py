@@ -1,13 +1,17 @@
 """A backbone as one frozen TensorFlow graph: uint8 pixels in, a vector per tap out.
 
-The variables are folded into the graph as constants, so that batch normalisation melts into the
-convolutions; nothing that training would change is left in it. Preprocessing and pooling are part
-of it. Every engine begins from this graph.
+The network is traced with its variables' values in place of the variables, so that batch
+normalisation melts into the convolutions; nothing that training would change is left in it.
+Preprocessing and pooling are part of it. Every engine begins from this graph.
 """
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .backbone import Backbone
 from .backend import import_keras, import_tensorflow
@@ -62,6 +66,8 @@ class FrozenGraph:
     definition: bytes
     """A serialised GraphDef."""
     facts: Facts
+    network: Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
+    """The same by the network itself, an array of shape (b, d) per tap: what an engine's numbers are held against."""
 
 
 def freeze(
@@ -86,8 +92,6 @@ def freeze(
         A tap names a layer that the network has not.
     """
     tf, keras = import_tensorflow(), import_keras()
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     tensors = [find_tensor(backbone, network, tap.layer) for tap in taps]
     preprocessing = backbone.preprocessing
     mean = tf.constant(preprocessing.mean, tf.float32)
@@ -104,9 +108,13 @@ def freeze(
         return [tf.identity(pool(values[str(place)], *end), name=f"{OUTPUT}{place}") for place, end in enumerate(ends)]
 
     shape = (batch_size, *network.input_shape[1:])
-    signature = tf.TensorSpec(shape, tf.uint8, name=INPUT)
-    concrete = tf.function(forward, autograph=False).get_concrete_function(signature)
-    frozen = convert_variables_to_constants_v2(concrete)
+    graph = tf.__internal__.FuncGraph("frozen")
+    with graph.as_default(), keras.StatelessScope(state_mapping=list(_values(network))):
+        forward(tf.compat.v1.placeholder(tf.uint8, shape, INPUT))
+    definition = graph.as_graph_def()
+    if sum(node.op == "Placeholder" for node in definition.node) > 1 or definition.library.function:
+        # Some layer keeps an array that is no variable, or calls a function of its own.
+        definition = _fold(forward, shape)
     facts = Facts(
         backbone=backbone.name,
         batch_size=batch_size,
@@ -115,4 +123,32 @@ def freeze(
         shapes=tuple(tuple(tensor.shape[1:]) for tensor, _ in tensors),
         precision=precision,
     )
-    return FrozenGraph(frozen.graph.as_graph_def().SerializeToString(deterministic=True), facts)
+    serialised = definition.SerializeToString(deterministic=True)
+    # Graphs hold each other in circles, and constants.
+    del graph, definition
+    gc.collect()
+    return FrozenGraph(
+        definition=serialised,
+        facts=facts,
+        network=lambda images: [np.asarray(values, dtype=np.float32) for values in forward(images)],
+    )
+
+
+def _fold(forward: Callable[[Any], Any], shape: tuple[int, ...]) -> Any:
+    """Return the GraphDef in another way, which takes whatever can be traced, and several times the memory."""
+    tf = import_tensorflow()
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    signature = tf.TensorSpec(shape, tf.uint8, name=INPUT)
+    traced = tf.function(forward, autograph=False).get_concrete_function(signature)
+    return convert_variables_to_constants_v2(traced).graph.as_graph_def()
+
+
+def _values(network: Any) -> Iterator[tuple[Any, Any]]:
+    """Give each variable with its value as a constant of the graph that is traced."""
+    tf = import_tensorflow()
+    for variable in network.variables:
+        # One after the other, since an array is copied into the graph.
+        with tf.init_scope():
+            value = variable.numpy()
+        yield variable, tf.constant(value)

@@ -66,7 +66,7 @@ class OpenVINOEngine(Engine):
         Raises
         ------
         UnsuitableEngine
-            OpenVINO cannot take the graph, or makes other numbers of it than TensorFlow.
+            OpenVINO cannot take the graph, or makes other numbers of it than the network itself.
         """
         source = folder / "graph.pb"
         source.write_bytes(graph.definition)
@@ -137,19 +137,17 @@ def _compile(file: Path, precision: str, streams: int) -> Any:
 
 
 def _compare(graph: FrozenGraph, folder: Path) -> None:
-    """Raise where OpenVINO makes other numbers of a graph than TensorFlow does."""
-    from .tensorflow_engine import load_graph
-
+    """Raise where OpenVINO makes other numbers of a graph than the network itself."""
     facts = replace(graph.facts, precision="float32")
     images = np.random.default_rng(0).integers(0, 256, (facts.batch_size, *facts.input_size, 3), dtype=np.uint8)
-    theirs = load_graph(graph.definition, len(facts.taps))(images)
+    theirs = graph.network(images)
     ours = OpenVINOEngine(facts, folder, CPU)._run(images)
     for tap, values, expected in zip(facts.taps, ours, theirs, strict=True):
         apart = float(np.abs(values - expected).max(initial=0.0))
         greatest = float(np.abs(expected).max(initial=0.0))
         if not apart <= TOLERANCE * greatest:
             raise UnsuitableEngine(
-                f"OpenVINO makes other features of {facts.backbone} ({tap}) than TensorFlow: they differ by "
+                f"OpenVINO makes other features of {facts.backbone} ({tap}) than Keras: they differ by "
                 f"{apart:.3g}, expected at most {TOLERANCE * greatest:.3g}; choose --engine tensorflow"
             )
 

@@ -32,18 +32,24 @@ class TensorFlowEngine(Engine):
     def _open(self, folder: Path, device: Device) -> None:
         # A second batch is brought to the GPU while the first is computed; a CPU is busy with one.
         self.streams = 2 if device.is_gpu else 1
-        self._forward = load_graph((folder / _FILE).read_bytes(), len(self.facts.taps), device)
+        self._forward = load_graph((folder / _FILE).read_bytes(), self._shape, len(self.facts.taps), device)
 
     def _run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         return self._forward(images)
 
 
-def load_graph(definition: bytes, taps: int, device: Device = CPU) -> Callable[[Any], list[NDArray[np.float32]]]:
-    """Return the function of a frozen graph: a full uint8 batch to an array of its own per tap."""
+def load_graph(
+    definition: bytes, shape: tuple[int, ...], taps: int, device: Device = CPU
+) -> Callable[[Any], list[NDArray[np.float32]]]:
+    """Return the function of a frozen graph: a full uint8 batch of `shape` to an array of its own per tap."""
     tf = import_tensorflow()
-    graph = tf.compat.v1.GraphDef.FromString(definition)
-    function = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
-    forward = function.prune(f"{INPUT}:0", [f"{OUTPUT}{place}:0" for place in range(taps)])
+    # Taken out when it is imported: what is captured would lie in memory for good.
+    graph = [tf.compat.v1.GraphDef.FromString(definition)]
+    results = [f"{OUTPUT}{place}:0" for place in range(taps)]
+    forward = tf.compat.v1.wrap_function(
+        lambda images: tf.import_graph_def(graph.pop(), {f"{INPUT}:0": images}, results, name=""),
+        [tf.TensorSpec(shape, tf.uint8)],
+    )
 
     def run(images: Any) -> list[NDArray[np.float32]]:
         with tf.device(device.address):

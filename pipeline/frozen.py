@@ -5,6 +5,7 @@ the weights file, so that a run that finds everything cached never imports Keras
 compiled of it is kept as well, so that the next extraction starts without building the network.
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -49,31 +50,36 @@ class FrozenBackbone:
         self._progress = progress
         # Another Keras may order a network's weights in another way, so its version is part of the name.
         self._name = f"{backbone.name} keras-{keras_version()}"
-        self._loaded: tuple[Any, str] | None = None
+        self._network: Any = None
+        self._was_loaded = False
         self._file = self._hash_file()
         known = None if self._file is None else store.index.recall_weights(self._file, self._name)
-        self.digest: str = self._located.identity or known or self.load()[1]
+        self.digest: str = self._located.identity or known or ""
+        if not self.digest:
+            self._load()
 
-    def load(self) -> tuple[Any, str]:
-        """Return the Keras network without classifier, and the digest of its weights.
+    def _load(self) -> Any:
+        """Return the Keras network without classifier; from then on the digest of its weights is known.
 
         Raises
         ------
         ModelError
             The weights cannot be had, or are not those that the digest was remembered of.
         """
-        if self._loaded is None:
+        if self._network is None:
             if self._located.file is None and self._located.seed is None and not self.backbone.complete:
                 self._progress.say(f"downloading the weights of {self.backbone.name}")
             # Some engines narrow a network when they compile it; for others it is built so.
             precision = "float32" if self.choice.record.casts else self.precision
-            self._loaded = load_extractor(self.backbone, self._located, precision=precision)
-            if getattr(self, "digest", self._loaded[1]) != self._loaded[1]:
+            self._network, digest = load_extractor(self.backbone, self._located, precision=precision)
+            self._was_loaded = True
+            if self.digest not in ("", digest):
                 raise ModelError(
-                    f"the weights of {self.backbone.name} have digest {self._loaded[1][:12]}, expected "
+                    f"the weights of {self.backbone.name} have digest {digest[:12]}, expected "
                     f"{self.digest[:12]} as remembered: remove images.sqlite from the store and try again"
                 )
-        return self._loaded
+            self.digest = digest
+        return self._network
 
     def start(self, choice: EngineChoice, taps: Sequence[Tap], *, keep: bool = True) -> Engine:
         """Return an engine that runs the backbone; compiled now, unless the store has kept what was compiled before.
@@ -123,14 +129,16 @@ class FrozenBackbone:
             return self.start(EngineChoice(record.name, record.batch_size, choice.device), taps, keep=keep)
 
     def _compile(self, folder: Path, *, choice: EngineChoice, taps: Sequence[Tap]) -> None:
-        network, _ = self.load()
-        compile_backbone(folder, self.backbone, network, choice, taps=taps, precision=self.precision)
+        compile_backbone(folder, self.backbone, self._load(), choice, taps=taps, precision=self.precision)
+        # The engine opens what was written; the network would only take memory beside it.
+        self._network = None
+        gc.collect()
 
     def remember(self) -> None:
         """Keep the digest, so that the next run knows it without Keras."""
         # After a download the file lies where Keras keeps it.
         path = self._located.file or locate_weights(self.backbone).file
-        if self._loaded is None or self._located.seed is not None or path is None:
+        if not self._was_loaded or self._located.seed is not None or path is None:
             return
         hashed = hash_file(path)
         self._store.index.remember([hashed])

@@ -396,7 +396,7 @@ def test_what_openvino_cannot_take_goes_to_tensorflow(
     told: list[str] = []
     done = extract(photos, tmp_path / "store", progress=Listening(told))
     assert (done.engine, done.rows) == ("tensorflow", 36)
-    assert begun_with(tmp_path / "store") == ("tensorflow", 24)
+    assert begun_with(tmp_path / "store") == ("tensorflow", ENGINES["tensorflow"].batch_size)
     assert "OpenVINO cannot take tiny: an odd layer; tensorflow takes its place" in told
     with pytest.raises(UnsuitableEngine, match="an odd layer"):
         extract(photos, tmp_path / "other", engine="openvino")
