@@ -36,7 +36,7 @@ BUDGET = 512 * 2**20
 """Bytes that the problems in flight may take."""
 WIDTH = 96
 """Columns from which a product with X is near the machine's best rate."""
-WAVE = 12
+WAVE = 6
 """At most so many strengths start from the same place."""
 PATIENCE = 4
 RISE = 1.1

@@ -43,9 +43,9 @@ class Spectrum:
         if not len(self.values):
             return result
         p, k, d = residual.shape
-        along = (residual.reshape(p * k, d) @ self.axes.T).reshape(p, k, -1)
+        along = (residual.reshape(p * k, d) @ self.axes.T).reshape(p, k, len(self.values))
         along *= 1 / (1 + steepness[:, :, None] * self.values) - base[:, :, None]
-        result += (along.reshape(p * k, -1) @ self.axes).reshape(p, k, d)
+        result += (along.reshape(p * k, len(self.values)) @ self.axes).reshape(p, k, d)
         return result
 
 
