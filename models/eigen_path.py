@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from .path import Weighting
 
@@ -192,7 +193,7 @@ def _decompose(
 
     if n < d:
         whole = np.concatenate([piece for _, piece in pieces()])
-        values, vectors = np.linalg.eigh(whole @ whole.T)
+        values, vectors = _eigh(whole @ whole.T)
         kept = _above_rounding(values, max(n, d))
         values, vectors = values[kept], vectors[:, kept]
         reach = np.sqrt(values)
@@ -200,7 +201,7 @@ def _decompose(
     square = np.zeros((d, d))
     for _, piece in pieces():
         square += piece.T @ piece
-    values, vectors = np.linalg.eigh(square)
+    values, vectors = _eigh(square)
     kept = _above_rounding(values, max(n, d))
     values, vectors = values[kept], vectors[:, kept]
     turned = np.empty((n if turn else 0, len(values)))
@@ -208,6 +209,14 @@ def _decompose(
         for part, piece in pieces():
             np.matmul(piece, vectors, out=turned[part])
     return values, np.ascontiguousarray(vectors.T), turned
+
+
+def _eigh(square: Doubles) -> tuple[Doubles, Doubles]:
+    # Half of it is products with vectors, at which threads wait for each other; where another process
+    # has the second core, ten times as long as one thread takes alone.
+    with threadpool_limits(1, user_api="blas"):
+        values, vectors = np.linalg.eigh(square)
+    return values, vectors
 
 
 def _above_rounding(values: Doubles, size: int) -> NDArray[np.bool_]:

@@ -48,6 +48,8 @@ class Loss:
     """From margins (p, k, n), targets and weights (p, n)."""
     bend: Callable[[Floats, Floats, Floats], Floats]
     """From a change of the margins (p, k, n), curvature and inverse weights (p, n), which are 0 for 0."""
+    kinked: bool = False
+    """Whether the curvature of a row jumps between none and all."""
 
 
 def expand_softmax(margins: Floats, codes: Integers, weights: Floats) -> Expansion:
@@ -131,4 +133,4 @@ def invert(weights: Floats) -> Floats:
 
 SOFTMAX = Loss(expand_softmax, bend_softmax)
 LOGISTIC = Loss(expand_logistic, bend_rows)
-SQUARED_HINGE = Loss(expand_squared_hinge, bend_rows)
+SQUARED_HINGE = Loss(expand_squared_hinge, bend_rows, kinked=True)

@@ -37,10 +37,12 @@ Record = TypeVar("Record", "Expansion", "_Search")
 
 FORCING = 0.25
 """How far the inner residual falls, in the norm of the preconditioner, before a step is taken."""
+FORCING_KINKED = 0.1
+"""A kinked loss is a quadratic on each side: the better it is solved, the sooner the sides are known."""
 NOTHING = 1e-9
 """A loss per row as good as none."""
 INNER = 250
-OUTER = 60
+OUTER = 200
 SHORTENINGS = 12
 
 
@@ -105,13 +107,16 @@ def minimise(batch: Batch, *, design: Design, loss: Loss, spectrum: Spectrum, to
     """
     p = len(batch.strengths)
     converged, iterations = np.zeros(p, dtype=bool), np.zeros(p, dtype=np.intp)
-    active, part = np.arange(p), batch
+    active, part, caution = np.arange(p), batch, np.zeros(p)
     expansions = expand(part, design, loss)
     objective = objective_of(part, expansions)
     # Where all rows may be had for nothing, as those of a single class, f has no bottom to be near to.
     floor = NOTHING * batch.strengths * np.sum([each.sum(axis=1, dtype=float) for each in batch.weights], axis=0)
     for _ in range(OUTER):
         target = tolerance * np.maximum(objective[active], floor[active])
+        if loss.kinked:
+            blocks = zip(expansions, part.weights, strict=True)
+            expansions = [_resist(each, weights, caution[active]) for each, weights in blocks]
         step = _solve(part, expansions, target, design=design, loss=loss, spectrum=spectrum)
         iterations[active] += step.rounds
         length, expansions = advance(part, step, design=design, loss=loss)
@@ -119,7 +124,11 @@ def minimise(batch: Batch, *, design: Design, loss: Loss, spectrum: Spectrum, to
         if part is not batch:
             batch.put(part, active)
         # A step of length 0 is one whose gain is lost in the rounding of 32 bits.
-        done = step.solved & (step.gain <= target) | (length == 0)
+        done = step.solved & (step.gain <= target) & (caution[active] == 0) | (length == 0)
+        # Caution grows fast where a step was too long, and goes again.
+        before = caution[active]
+        less = np.where(before > 2e-4, before / 2, 0)
+        caution[active] = np.where(length == 1, less, np.where(length < 0.3, np.clip(4 * before, 1e-3, 1), before))
         converged[active[done & (step.gain <= 10 * target)]] = True
         left = np.flatnonzero(~done)
         if not len(left):
@@ -181,6 +190,19 @@ def _take(record: Record, kept: Integers) -> Record:
     )
 
 
+def _resist(expansion: Expansion, weights: Floats, caution: Doubles) -> Expansion:
+    """Return the expansion with a share of the curvature that rows have on the other side of the kink.
+
+    With all of it the model is above f everywhere, and no step is too long; with none, steps go back
+    and forth where many rows are near the kink.
+    """
+    if not caution.any():
+        return expansion
+    least = np.float32(2) * weights * caution.astype(np.float32)[:, None]
+    curvature = np.maximum(expansion.curvature, least[:, None])
+    return replace(expansion, curvature=curvature, total=curvature.sum(axis=2, dtype=np.float64))
+
+
 def expand(part: Batch, design: Design, loss: Loss) -> list[Expansion]:
     return design.each(lambda block: loss.expand(part.margins[block], part.targets[block], part.weights[block]))
 
@@ -196,6 +218,7 @@ def _solve(
     """Return the truncated Newton step of each problem."""
     search = _begin(part, expansions, design, spectrum)
     p = len(search.number)
+    forcing = FORCING_KINKED if loss.kinked else FORCING
     gradient, gradient_b = -search.residual, -search.residual_b
     step = Step(
         np.zeros_like(search.found),
@@ -208,7 +231,7 @@ def _solve(
     )
     for rounds in range(1, INNER + 1):
         sound = _round(search, design, loss, spectrum)
-        solved = search.size <= np.maximum(FORCING**2 * search.first, 0.02 * target[search.number])
+        solved = search.size <= np.maximum(forcing**2 * search.first, 0.02 * target[search.number])
         ending = solved | ~sound | (rounds == INNER)
         if not ending.any():
             continue
@@ -227,14 +250,13 @@ def _solve(
 def _begin(part: Batch, expansions: list[Expansion], design: Design, spectrum: Spectrum) -> _Search:
     """Return the search at its start, x = 0, with the residual -g."""
     strengths = part.strengths.astype(np.float32)
-    pulled, sums = design.push(
-        design.each(lambda block: design.gather(expansions[block].slope, block)), part.folds
-    )
+    pulled, sums = design.push(design.each(lambda block: design.gather(expansions[block].slope, block)), part.folds)
     residual = -(part.coefficients + strengths[:, None, None] * pulled)
     residual_b = -strengths[:, None] * sums
     total = np.sum([each.total for each in expansions], axis=0)
     # A class without rows, or with none that count any more, still gets a divisor.
-    total = np.maximum(total, 1e-6 * total.max(axis=1, keepdims=True) + 1e-20).astype(np.float32)
+    whole = np.sum([each.sum(axis=1, dtype=float) for each in part.weights], axis=0)
+    total = np.maximum(total, 1e-6 * whole[:, None] + 1e-20).astype(np.float32)
     steepness = strengths[:, None] * total
     ahead = _precondition(residual, steepness, design, spectrum)
     ahead_b = residual_b / steepness
@@ -312,13 +334,11 @@ def _round(search: _Search, design: Design, loss: Loss, spectrum: Spectrum) -> N
     return np.asarray(sound)
 
 
-def advance(
-    part: Batch, step: Step, *, design: Design, loss: Loss
-) -> tuple[Doubles, list[Expansion]]:
+def advance(part: Batch, step: Step, *, design: Design, loss: Loss) -> tuple[Doubles, list[Expansion]]:
     """Move along the steps; return how far, and the expansions there.
 
-    f is convex, and so is its slope's sign: while that is not clearly up at the end of the step, the
-    step is good. Slopes are exact where differences of f are lost in rounding.
+    f is convex: while its slope is not clearly up at the end of the step, the step is good. Slopes
+    are exact where differences of f are lost in rounding.
     """
     steep = step.slope < 0
     length = np.where(steep, 1.0, 0.0)

@@ -38,6 +38,9 @@ WIDTH = 96
 """Columns from which a product with X is near the machine's best rate."""
 WAVE = 6
 """At most so many strengths start from the same place."""
+STRIDE = 30
+"""From one to the next of the strengths that only lead to the first one asked, as a factor."""
+ROUGH = 1e-2
 PATIENCE = 4
 RISE = 1.1
 
@@ -149,7 +152,9 @@ def fit_path(
     with Design(X, mean=mean, scale=scale, threads=threads or os.cpu_count() or 1) as design:
         tracker = _Tracker(design, codes, count, loss, weightings, given, keep)
         spectrum = find_spectrum(design)
-        for wave in plan_waves(order, f=len(weightings), width=tracker.width, rows=len(X), d=X.shape[1], budget=budget):
+        waves = plan_waves(order, f=len(weightings), width=tracker.width, rows=len(X), d=X.shape[1], budget=budget)
+        tracker.come_near(len(waves[0][0]), spectrum)
+        for wave in waves:
             for problems in wave:
                 tracker.solve(problems, spectrum, tolerance)
             tracker.turn_page(wave)
@@ -249,7 +254,7 @@ class _Tracker:
 
     def solve(self, problems: Integers, spectrum: Spectrum, tolerance: float) -> None:
         """Solve some problems, (p, 2), and judge them."""
-        batch = self._start(problems)
+        batch = self._start(self.strengths[problems[:, 0]], problems[:, 1])
         outcome = minimise(batch, design=self.design, loss=self.loss, spectrum=spectrum, tolerance=tolerance)
         p, (s, f) = len(problems), problems.T
         d = batch.coefficients.shape[2]
@@ -276,13 +281,28 @@ class _Tracker:
         for row, (number, fold) in enumerate(problems):
             self._judge(row, int(number), int(fold), batch)
 
-    def _start(self, problems: Integers) -> Batch:
+    def come_near(self, room: int, spectrum: Spectrum) -> None:
+        """Go from penalties so strong that all is flat towards the first strength, roughly."""
+        flat = 1 / (float(self.weights.sum(axis=1).max()) * max(float(spectrum.values.max(initial=0)), 1e-30))
+        first = float(self.strengths.min())
+        steps = int(np.log(first / flat) / np.log(STRIDE)) if first > flat else 0
+        f, d = len(self.weights), self.design.X.shape[1]
+        for left in range(steps, 0, -1):
+            point = np.zeros((f, self.width, d), np.float32), np.zeros((f, self.width), np.float32)
+            for start in range(0, f, room):
+                folds = np.arange(start, min(start + room, f))
+                batch = self._start(np.full(len(folds), first / STRIDE**left), folds)
+                minimise(batch, design=self.design, loss=self.loss, spectrum=spectrum, tolerance=ROUGH)
+                point[0][folds] = batch.coefficients.reshape(len(folds), self.width, d)
+                point[1][folds] = batch.intercepts.reshape(len(folds), self.width)
+            self.points = [*self.points, (float(np.log(first / STRIDE**left)), *point)][-2:]
+
+    def _start(self, asked: Doubles, numbers: Integers) -> Batch:
         """Return problems at the point that the last two points of the path lead to."""
-        p, d, blocks = len(problems), self.design.X.shape[1], self.design.blocks
+        p, d, blocks = len(numbers), self.design.X.shape[1], self.design.blocks
         lines = 1 if self.symmetric else self.width
         shape = (p * lines, self.width // lines)
-        strengths = np.repeat(self.strengths[problems[:, 0]], lines)
-        folds = np.repeat(problems[:, 1], lines)
+        strengths, folds = np.repeat(asked, lines), np.repeat(numbers, lines)
         batch = Batch(
             strengths,
             folds,
@@ -295,13 +315,13 @@ class _Tracker:
         if not self.points:
             return batch
         where, coefficients, intercepts = self.points[-1]
-        batch.coefficients[:] = coefficients[problems[:, 1]].reshape(batch.coefficients.shape)
-        batch.intercepts[:] = intercepts[problems[:, 1]].reshape(shape)
+        batch.coefficients[:] = coefficients[numbers].reshape(batch.coefficients.shape)
+        batch.intercepts[:] = intercepts[numbers].reshape(shape)
         batch.margins[:] = self._margins(batch, batch.coefficients, batch.intercepts)
         if len(self.points) == 2 and (gap := where - self.points[0][0]) > 0:
             reach = ((np.log(strengths) - where) / gap).astype(np.float32)
-            change = (coefficients - self.points[0][1])[problems[:, 1]].reshape(batch.coefficients.shape)
-            change_b = (intercepts - self.points[0][2])[problems[:, 1]].reshape(shape)
+            change = (coefficients - self.points[0][1])[numbers].reshape(batch.coefficients.shape)
+            change_b = (intercepts - self.points[0][2])[numbers].reshape(shape)
             self._follow(batch, reach[:, None, None] * change, reach[:, None] * change_b)
         return batch
 
