@@ -11,6 +11,7 @@ happens on margins on one thread, with a BLAS that is told to use no others.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -46,7 +47,7 @@ class Design:
         self.mean: Floats = np.asarray(mean, dtype=np.float32)
         count = max(1, min(threads, len(X))) if X.size > SMALL else 1
         edges = np.linspace(0, len(X), count + 1).astype(int)
-        self.blocks = [slice(int(start), int(end)) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+        self.blocks = [slice(int(start), int(end)) for start, end in pairwise(edges)]
 
     def __enter__(self) -> Self:
         self._limits = threadpool_limits(1, user_api="blas")

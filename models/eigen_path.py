@@ -187,9 +187,7 @@ def _decompose(
 
     def pieces() -> Iterator[tuple[slice, Doubles]]:
         for part, z in _standardised(X, rows, weighting):
-            z -= centres[labels[part]]
-            z *= root[part, None]
-            yield part, z
+            yield part, (z - centres[labels[part]]) * root[part, None]
 
     if n < d:
         whole = np.concatenate([piece for _, piece in pieces()])

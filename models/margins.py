@@ -117,7 +117,7 @@ def _two_sided(losses: Floats, slope: Floats, curvature: Floats, weights: Floats
     return Expansion(_total(losses, weights), slope[:, None], curvature[:, None], total)
 
 
-def bend_rows(change: Floats, curvature: Floats, inverse: Floats) -> Floats:
+def bend_rows(change: Floats, curvature: Floats, _: Floats) -> Floats:
     """Return the Hessian's product with a change of the margins; the Hessian is diagonal."""
     return change * curvature
 

@@ -168,8 +168,8 @@ def plan_waves(order: Integers, *, f: int, width: int, rows: int, d: int, budget
 
     A wave goes on to the next strengths; its batches are what the budget has room for at once.
     """
-    # Margins, their change, curvature and what is in between; coefficients, gradient and the like.
-    room = max(1, int(budget // (4 * width * (8 * rows + 12 * d))))
+    # Arrays of 32 bits as large as the margins, and as the coefficients, that live at the same time.
+    room = max(1, int(budget // (4 * width * (14 * rows + 12 * d))))
     most = max(1, min(WAVE, WIDTH // (f * width), room // f))
     waves = []
     for start in range(0, len(order), most):
