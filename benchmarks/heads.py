@@ -298,7 +298,8 @@ def logistic(asked: Any) -> None:
         )
         accuracy = whole[0]["accuracy"][whole[0]["best"]]
         notes.append(
-            f"{cell}: best C {GRID[whole[0]['best']]:.1e}, left early {GRID[left[0]['best']]:.1e}; accuracy {accuracy:.3f}; "
+            f"{cell}: best C {GRID[whole[0]['best']]:.1e}, left early {GRID[left[0]['best']]:.1e}; "
+            f"accuracy {accuracy:.3f}; "
             f"converged: {whole[0]['converged']}; " + _roofline(cell, whole[0], _seconds(whole), found["product"])
         )
     print("\n" + "\n".join(notes))

@@ -102,7 +102,7 @@ def fit_ridge_path(
     coefficients = (shrunk.reshape(s * k, -1) @ axes).reshape(s, k, -1)
     intercepts = level - coefficients @ centre
     held = _judge(X, codes, coefficients, intercepts, weighting, squared=True)
-    return EigenPath(alphas, coefficients.astype(np.float32), intercepts, *held, *loo)
+    return EigenPath(alphas, coefficients.astype(np.float32), intercepts, held[0], held[1], loo[0], loo[1])
 
 
 def fit_discriminant_path(
@@ -143,7 +143,7 @@ def fit_discriminant_path(
         intercepts = np.log(priors) - 0.5 * np.einsum("skd,kd->sk", coefficients, means)
     held = _judge(X, codes, coefficients, intercepts, weighting, squared=False)
     nothing = np.full(len(shrinkages), np.nan)
-    return EigenPath(shrinkages, coefficients.astype(np.float32), intercepts, *held, nothing, nothing)
+    return EigenPath(shrinkages, coefficients.astype(np.float32), intercepts, held[0], held[1], nothing, nothing)
 
 
 def _training(weighting: Weighting) -> tuple[Integers, Doubles]:
@@ -218,7 +218,7 @@ def _eigh(square: Doubles) -> tuple[Doubles, Doubles]:
 
 
 def _above_rounding(values: Doubles, size: int) -> NDArray[np.bool_]:
-    return values > size * np.finfo(np.float64).eps * max(values.max(initial=0), 0)
+    return np.asarray(values > size * np.finfo(np.float64).eps * max(values.max(initial=0), 0))
 
 
 def _right(scores: Doubles, codes: Integers) -> NDArray[np.bool_]:

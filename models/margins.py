@@ -80,7 +80,8 @@ def _log_loss(own: Floats, true: Floats, others: Floats, top: Floats) -> Floats:
 
 def _squares(curvature: Floats, weights: Floats) -> Doubles:
     """Return the sums over the rows of a^2 / w, shape (p, k)."""
-    return np.einsum("pkn,pkn->pk", curvature * invert(weights)[:, None], curvature).astype(np.float64)
+    squares = np.einsum("pkn,pkn->pk", curvature * invert(weights)[:, None], curvature)
+    return np.asarray(squares, dtype=np.float64)
 
 
 def bend_softmax(change: Floats, curvature: Floats, inverse: Floats) -> Floats:
@@ -123,7 +124,7 @@ def bend_rows(change: Floats, curvature: Floats, _: Floats) -> Floats:
 
 
 def _total(losses: Floats, weights: Floats) -> Doubles:
-    return np.multiply(losses, weights).sum(axis=1, dtype=np.float64)
+    return np.asarray(np.multiply(losses, weights).sum(axis=1, dtype=np.float64))
 
 
 def invert(weights: Floats) -> Floats:

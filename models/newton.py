@@ -141,7 +141,7 @@ def minimise(batch: Batch, *, design: Design, loss: Loss, spectrum: Spectrum, to
 
 def dot(a: Floats, b: Floats) -> Doubles:
     """Return the inner product of each problem, shape (p,)."""
-    return np.vecdot(a.reshape(len(a), -1), b.reshape(len(b), -1)).astype(np.float64)
+    return np.asarray(np.vecdot(a.reshape(len(a), -1), b.reshape(len(b), -1)), dtype=np.float64)
 
 
 @dataclass(slots=True)
@@ -184,10 +184,11 @@ class Step:
 
 def _take(record: Record, kept: Integers) -> Record:
     """Return some of the problems of a record whose arrays all have the problem first."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return replace(
-        record, **{k: [each[kept] for each in v] if isinstance(v, list) else v[kept] for k, v in values.items()}
-    )
+    values: dict[str, Any] = {}
+    for field in fields(record):
+        whole = getattr(record, field.name)
+        values[field.name] = [each[kept] for each in whole] if isinstance(whole, list) else whole[kept]
+    return replace(record, **values)
 
 
 def _resist(expansion: Expansion, weights: Floats, caution: Doubles) -> Expansion:

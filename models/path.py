@@ -240,7 +240,7 @@ class _Tracker:
 
     def has_turned(self, order: Integers, by: Criterion) -> bool:
         gone = order[self.done[order]]
-        rows = sum(np.count_nonzero(each) for each in self.held_out if each is not None)
+        rows = sum(int(np.count_nonzero(each)) for each in self.held_out if each is not None)
         return has_turned(_mean(self.held_loss[gone]), _mean(self.held_accuracy[gone]), rows=rows, by=by)
 
     def turn_page(self, wave: list[Integers]) -> None:
@@ -378,6 +378,7 @@ class _Tracker:
 def _mean(values: Doubles) -> Doubles:
     """Return the means over the weightings that were judged, shape (s,), or nan."""
     known = ~np.isnan(values)
-    return np.divide(
-        np.where(known, values, 0).sum(axis=1), known.sum(axis=1), out=np.full(len(values), np.nan), where=known.any(1)
-    )
+    total = np.where(known, values, 0).sum(axis=1)
+    result = np.full(len(values), np.nan)
+    np.divide(total, known.sum(axis=1), out=result, where=known.any(axis=1))
+    return result

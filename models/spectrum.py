@@ -38,8 +38,8 @@ class Spectrum:
 
     def precondition(self, residual: Floats, steepness: Floats) -> Floats:
         """Return P times residuals (p, k, d), given c as (p, k)."""
-        base = 1 / (1 + steepness * np.float32(self.rest))
-        result = residual * base[:, :, None]
+        base: Floats = np.reciprocal(1 + steepness * np.float32(self.rest))
+        result: Floats = residual * base[:, :, None]
         if not len(self.values):
             return result
         p, k, d = residual.shape
@@ -64,7 +64,7 @@ def find_spectrum(design: Design, *, axes: int = AXES) -> Spectrum:
     def square(basis: Floats) -> Floats:
         raw, shift = design.pull(basis[None], np.zeros((1, len(basis)), np.float32), fold)
         parts = design.each(lambda block: design.gather(design.margins(raw, shift, block), block))
-        return design.push(parts, fold)[0][0]
+        return np.asarray(design.push(parts, fold)[0][0], dtype=np.float32)
 
     basis = np.random.default_rng(0).standard_normal((min(count + 16, d), d), dtype=np.float32)
     for _ in range(SWEEPS):
