@@ -1,0 +1,257 @@
+"""How sure a number is: 95 % intervals in closed form, each chosen by simulation (docs/intervals.md).
+
+They are score intervals: they hold what the data cannot contradict. Drawing the pictures again (the
+percentile bootstrap of Efron and Tibshirani 1993) covers too seldom where a head is nearly always
+right, and says nothing where it always is; these do neither, need no seed, and cost nothing.
+
+Pictures of one group (twins, a patient) are no independent evidence. Each interval is stretched by
+the design effect: the variance between groups over the variance that independent pictures would have
+(Kish 1965), with Student's quantile for few groups.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
+
+CONFIDENCE = 0.95
+COPIES = 0.5
+"""How many groups' worth of evidence stands for the worst case, that the pictures of a group are copies."""
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampling:
+    """How pictures came into a split: what belongs together, and what was fixed beforehand."""
+
+    count: int
+    """n, the number of pictures."""
+    groups: NDArray[np.intp] | None = None
+    """(n,) group of each picture, 0..g-1; None where each is one of its own."""
+    strata: NDArray[np.int32] | None = None
+    """(n,) true class of each picture where the classes' shares were fixed; None where they fell as they did."""
+
+    @classmethod
+    def of(
+        cls, count: int, groups: NDArray[np.integer[Any]] | None = None, strata: NDArray[np.int32] | None = None
+    ) -> "Sampling":
+        """Return the sampling of `count` pictures; groups of shape (n,) may be any integers."""
+        if groups is None:
+            return cls(count, None, strata)
+        kept, position = np.unique(groups, return_inverse=True)
+        return cls(count, None if len(kept) == count else position, strata)
+
+    @property
+    def units(self) -> int:
+        """How many are independent: groups, else pictures."""
+        return self.count if self.groups is None else int(self.groups.max()) + 1
+
+    def residuals(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of shape (n,) minus their mean, or minus the mean of their class where that was fixed."""
+        if self.strata is None:
+            return np.asarray(values - values.mean())
+        means = np.bincount(self.strata, values) / np.maximum(np.bincount(self.strata), 1)
+        return np.asarray(values - means[self.strata])
+
+    def gather(self, residuals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sum of each unit, shape (g,), from residuals of shape (n,)."""
+        return residuals if self.groups is None else np.bincount(self.groups, residuals).astype(np.float64)
+
+    def effect(self, residuals: NDArray[np.float64], *, confidence: float = CONFIDENCE) -> float:
+        """Return the design effect, at least 1: by how much groups multiply the variance.
+
+        Parameters
+        ----------
+        residuals : ndarray of shape (n,), float64
+            What each picture adds to the estimate. Where all are 0, the pictures of a group are taken
+            for copies of one another, since nothing shows that they are not.
+        confidence : float
+            Of the interval that is to be stretched; with few groups Student's quantile is greater.
+        """
+        if self.groups is None:
+            return 1.0
+        if self.units < 2:
+            return float(self.count)
+        sums = self.gather(residuals) ** 2
+        copies = float((np.bincount(self.groups) ** 2).sum()) / self.count
+        independent = float((residuals**2).sum()) * self.count / (self.count - 1)
+        ratio = told = 0.0
+        if independent > 0 and sums.sum() > 0:
+            ratio = float(sums.sum()) * self.units / (self.units - 1) / independent
+            told = float(sums.sum()) ** 2 / float((sums**2).sum())
+        ratio = (told * max(1.0, ratio) + COPIES * copies) / (told + COPIES)
+        student = [float(stdtrit(each - 1, 0.5 + confidence / 2)) for each in (self.units, self.count)]
+        return max(1.0, ratio) * (student[0] / student[1]) ** 2
+
+
+def share(estimate: float, number: float, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return the interval of a share (Wilson 1927).
+
+    Parameters
+    ----------
+    estimate : float
+        0..1, such as an accuracy.
+    number : float
+        Of independent pictures that know as much as these; need not be whole.
+
+    >>> [round(each, 3) for each in share(1.0, 10)]
+    [0.722, 1.0]
+    """
+    square = float(ndtri(0.5 + confidence / 2)) ** 2
+    middle = (estimate + square / (2 * number)) / (1 + square / number)
+    half = np.sqrt(square * (estimate * (1 - estimate) / number + square / (4 * number**2))) / (1 + square / number)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def mean_of_shares(
+    hits: NDArray[np.float64],
+    numbers: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """Return the interval of a weighted mean of independent shares, such as the recalls of the classes.
+
+    The score interval of Martin Andres, Alvarez Hernandez and Herranz Tejedor (2011, Statistical Methods
+    in Medical Research 20): a mean is held where, with the likeliest shares that have it, the observed
+    mean is no further away than z standard deviations. With one share it is Wilson's.
+
+    Parameters
+    ----------
+    hits, numbers : ndarrays of shape (c,), float64
+        How many were right, and of how many, at least 1; need not be whole.
+    weights : ndarray of shape (c,), float64
+        Positive; their sum is 1.
+    """
+    z = float(ndtri(0.5 + confidence / 2))
+    low = _lower_mean(hits, numbers, weights, z)
+    return low, 1 - _lower_mean(numbers - hits, numbers, weights, z)
+
+
+def _lower_mean(
+    hits: NDArray[np.float64], numbers: NDArray[np.float64], weights: NDArray[np.float64], z: float
+) -> float:
+    from scipy.optimize import brentq
+
+    observed = float((weights * hits / numbers).sum())
+    if observed <= 0:
+        return 0.0
+
+    # Lagrange: the likeliest shares p with a lower mean solve hits/p - (numbers - hits)/(1 - p) = pull * weights.
+    def likeliest(pull: float) -> NDArray[np.float64]:
+        b = numbers + pull * weights
+        return np.asarray(2 * hits / (b + np.sqrt(np.maximum(b**2 - 4 * pull * weights * hits, 0))))
+
+    def excess(pull: float) -> float:
+        p = likeliest(pull)
+        deviation = np.sqrt((weights**2 * np.maximum(p * (1 - p), 0) / numbers).sum())
+        return float(observed - (weights * p).sum() - z * deviation)
+
+    start = 0.0
+    if excess(0.0) >= 0:
+        # Every share is 0 or 1: none moves before the pull is this strong.
+        start = float((numbers / weights)[hits > 0].min()) * (1 + 1e-9)
+    stop = 2 * start + 1.0
+    while excess(stop) < 0:
+        stop *= 2
+    return float((weights * likeliest(brentq(excess, start, stop, xtol=1e-9, rtol=1e-12))).sum())
+
+
+def mean_of_values(
+    values: NDArray[np.float64], sampling: Sampling, *, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Return the interval of the mean of skewed values, such as losses.
+
+    A few pictures have a great loss, so the plain interval is too low. Hall's transformation (1992,
+    Journal of the Royal Statistical Society B 54) takes the skew off; with Student's quantile.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,), float64
+
+    Returns
+    -------
+    (float, float) or None
+        None where nothing varies, or less than two pictures or groups are independent.
+    """
+    units = sampling.units
+    if units < 2:
+        return None
+    mean = float(values.mean())
+    parts = sampling.gather(sampling.residuals(values)) * units / sampling.count
+    deviation = float(np.sqrt((parts**2).mean()))
+    if deviation <= 1e-12 * max(1.0, abs(mean)):
+        return None
+    skew = float((parts**3).mean()) / deviation**3
+    reach = float(stdtrit(units - 1, 0.5 + confidence / 2)) / np.sqrt(units)
+
+    def undo(y: float) -> float:
+        if abs(skew) < 1e-6:
+            return y
+        return 3 / skew * float(np.cbrt(1 + skew * (y - skew / (6 * units))) - 1)
+
+    return mean - deviation * undo(reach), mean - deviation * undo(-reach)
+
+
+def paired_difference(gained: float, lost: float, number: float, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return the interval of the difference of two accuracies on the same pictures (Tango 1998).
+
+    It holds each difference that McNemar's score test does not contradict (Statistics in Medicine 17).
+
+    Parameters
+    ----------
+    gained, lost : float
+        Pictures that only the one, and only the other, has right.
+    number : float
+        Of pictures. All three divided by a design effect where pictures belong together.
+
+    >>> [round(each, 4) for each in paired_difference(10, 10, 200)]
+    [-0.0459, 0.0459]
+    """
+    low = _lower_difference(gained, lost, number, confidence)
+    high = 0.0 - _lower_difference(lost, gained, number, confidence)
+    return low, high
+
+
+def _lower_difference(gained: float, lost: float, number: float, confidence: float) -> float:
+    from scipy.optimize import brentq
+
+    z = float(ndtri(0.5 + confidence / 2))
+    observed = (gained - lost) / number
+
+    def excess(difference: float) -> float:
+        # The likeliest share of lost pictures under this difference solves a quadratic equation.
+        b = (2 * number - gained + lost) * difference - gained - lost
+        c = -lost * difference * (1 - difference)
+        share_lost = (np.sqrt(max(b * b - 8 * number * c, 0.0)) - b) / (4 * number)
+        variance = max(2 * share_lost + difference * (1 - difference), 0.0)
+        return float(gained - lost - number * difference - z * np.sqrt(number * variance))
+
+    # At the observed difference itself there may be no variance at all; a hair below there is.
+    start, stop = -1.0, max(observed - 1e-12, -1.0)
+    if excess(start) <= 0 or excess(stop) >= 0:
+        return stop if excess(start) > 0 else start
+    return float(brentq(excess, start, stop, xtol=1e-13))
+
+
+def independent_difference(
+    one: float, number_one: float, other: float, number_other: float, *, confidence: float = CONFIDENCE
+) -> Interval:
+    """Return the interval of the difference of two shares of different pictures (Newcombe 1998, method 10).
+
+    Parameters
+    ----------
+    one, other : float
+        Shares, 0..1; the difference is one minus other.
+    number_one, number_other : float
+        Of independent pictures behind each.
+    """
+    low_one, high_one = share(one, number_one, confidence=confidence)
+    low_other, high_other = share(other, number_other, confidence=confidence)
+    difference = one - other
+    return (
+        difference - float(np.hypot(one - low_one, high_other - other)),
+        difference + float(np.hypot(high_one - one, other - low_other)),
+    )
