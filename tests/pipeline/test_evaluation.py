@@ -75,7 +75,12 @@ def test_intervals_hold_their_metric_and_json_is_plain(
     groups = None if group_count is None else np.random.default_rng(0).integers(0, group_count, len(labels))
     metrics = evaluate(labels, scores, are_probabilities=True, groups=groups, stratified=stratified)
     json.dumps(metrics, allow_nan=False)
-    assert set(metrics) == {"images", *WITHOUT_INTERVAL, *WITH_INTERVAL, *(f"{name}_interval" for name in WITH_INTERVAL)}
+    assert set(metrics) == {
+        "images",
+        *WITHOUT_INTERVAL,
+        *WITH_INTERVAL,
+        *(f"{name}_interval" for name in WITH_INTERVAL),
+    }
     for name in WITH_INTERVAL:
         if metrics[f"{name}_interval"] is None:
             assert metrics[name] is None or name in ("log_loss", "brier")

@@ -54,7 +54,7 @@ def test_a_paired_difference_ends_where_the_score_test_does(gained: int, lost: i
     assert paired_difference(lost, gained, count) == (-high, -low)
     if low > -1 + 1e-9:
         # The likeliest table with this difference, found without the closed form.
-        shares = np.linspace(max(0.0, -low), (1 - low) / 2, 200_001)
+        shares = np.linspace(max(0.0, -low), (1 - low) / 2, 20_001)
         with np.errstate(divide="ignore", invalid="ignore"):
             likelihood = sum(
                 np.where(number == 0, 0, number * np.log(part))
