@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
-from .intervals import CONFIDENCE, Interval, Sampling, share
+from .intervals import Interval, Sampling, normal_quantile, share, student_quantile
 from .units import format_points
 
 
@@ -105,7 +104,7 @@ def separate_seeds(right: NDArray[np.bool_], *, groups: NDArray[np.int64] | None
     number = count / sampling.effect(np.zeros(count))
     if variance > 0:
         parts = ((squares.pictures, squares.units - 1), (squares.seeds, runs - 1))
-        number = mean * (1 - mean) / variance * _plain() ** 2 / _student(parts) ** 2
+        number = mean * (1 - mean) / variance * normal_quantile() ** 2 / _student(parts) ** 2
     one_run = (squares.of_units - squares.rest) / runs + squares.rest
     return Seeds(
         runs=runs,
@@ -170,8 +169,4 @@ def _student(parts: Any) -> float:
     """Return Student's quantile for a sum of variances, each with its degrees of freedom (Satterthwaite 1946)."""
     total = sum(variance for variance, _ in parts)
     doubt = sum(variance**2 / max(freedom, 1) for variance, freedom in parts)
-    return float(stdtrit(total**2 / doubt, 0.5 + CONFIDENCE / 2)) if doubt > 0 else _plain()
-
-
-def _plain() -> float:
-    return float(ndtri(0.5 + CONFIDENCE / 2))
+    return student_quantile(total**2 / doubt) if doubt > 0 else normal_quantile()

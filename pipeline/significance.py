@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 
 def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_], *, groups: NDArray[np.int64] | None = None) -> float:
@@ -21,7 +20,7 @@ def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_], *, groups: NDArray
         Pictures that belong together.
 
     >>> right, wrong = np.ones(6, bool), np.zeros(6, bool)
-    >>> mcnemar(right, wrong)
+    >>> round(mcnemar(right, wrong), 5)
     0.03125
     """
     differences = one.astype(np.int64) - other
@@ -38,6 +37,8 @@ def sign_flip(differences: NDArray[np.int64]) -> float:
     ----------
     differences : ndarray of shape (g,), int64
     """
+    from scipy.special import gammaln
+
     sizes, numbers = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     # The distribution of the sum of the sizes that keep a positive sign, one size after the other: sums of
     # positive terms only, so that a tiny probability is as exact as a great one.
