@@ -93,7 +93,7 @@ def compare_runs(runs: Sequence[Judged], *, reference: str | None = None) -> lis
     Raises
     ------
     InvalidRequest
-        Two runs have no picture in common, or a run has a picture twice, or the reference is not among them.
+        Two runs have no picture in common, or the reference is not among them.
     """
     if reference is None:
         pairs = list(combinations(runs, 2))
@@ -125,7 +125,7 @@ def judge_equivalence(cheaper: Judged, dearer: Judged, *, margin: float = 0.01) 
     Raises
     ------
     InvalidRequest
-        The runs have no picture in common, or one has a picture twice.
+        The runs have no picture in common.
     """
     pair = pair_runs(cheaper, dearer)
     low, high = interval = pair.interval(confidence=1 - 2 * ALPHA)

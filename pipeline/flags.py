@@ -81,7 +81,7 @@ def find_flags(standings: Sequence[Standing]) -> tuple[Flag, ...]:
     Raises
     ------
     InvalidRequest
-        Two of them have no picture in common, or one has a picture twice.
+        Two of them have no picture in common.
     """
     controls: dict[Role, Judged] = {}
     for each in standings:

@@ -11,7 +11,13 @@ from .intervals import CONFIDENCE, Interval, Sampling, paired_difference
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """What a run has right, picture by picture."""
+    """What a run has right, picture by picture.
+
+    Raises
+    ------
+    InvalidRequest
+        A picture was judged twice.
+    """
 
     run: str
     keys: NDArray[np.bytes_]
@@ -22,6 +28,11 @@ class Judged:
     """(n,) pictures with one number belong together, the same in all runs; None where none do."""
     settings: str | None = None
     """Everything but the seed, in any words: runs that are alike in it differ by luck. None where unknown."""
+
+    def __post_init__(self) -> None:
+        """Refuse a picture that was judged twice, which would count twice."""
+        if len(np.unique(self.keys)) < len(self.keys):
+            raise InvalidRequest(f"{self.run} judged a picture twice: expected each key once; train it again")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,16 +61,15 @@ class Pair:
 
 
 def pair_runs(one: Judged, other: Judged) -> Pair:
-    """Return what both have right of the pictures that both judged, in the order of the keys.
+    """Return what both have right of the pictures that both judged.
 
     Raises
     ------
     InvalidRequest
-        They have no picture in common, or one has a picture twice.
+        They have no picture in common.
     """
-    for run in (one, other):
-        if len(np.unique(run.keys)) < len(run.keys):
-            raise InvalidRequest(f"{run.run} judged a picture twice: expected each key once; train it again")
+    if np.array_equal(one.keys, other.keys) and len(one.keys):
+        return Pair(one.right, other.right, other.groups if one.groups is None else one.groups)
     common, left, right = np.intersect1d(one.keys, other.keys, assume_unique=True, return_indices=True)
     if not len(common):
         raise InvalidRequest(

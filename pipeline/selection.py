@@ -132,7 +132,7 @@ def expect_optimism(
     found = []
     step = max(1, _BLOCK // units)
     for start in range(0, draws, step):
-        taken = random.multinomial(units, np.full(units, 1 / units), size=min(step, draws - start))
+        taken = random.multinomial(units, np.full(units, 1 / units), size=min(step, draws - start)).astype(np.float64)
         best = ((taken @ sums) / (taken @ sizes)[:, None]).argmax(axis=1)
         left = (taken == 0).astype(np.float64)
         judged = left @ sizes
