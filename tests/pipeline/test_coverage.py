@@ -1,6 +1,9 @@
 """Intervals of 95 % hold the truth in 95 of 100 worlds, and tests are wrong in 5 of 100 at most."""
 
+import numpy as np
 import pytest
+from demijohn.pipeline.flags import Role, Standing, find_flags
+from demijohn.pipeline.pairs import Judged
 from support.coverage import (
     CLASSIFIERS,
     DIFFERENCES,
@@ -18,6 +21,8 @@ pytestmark = pytest.mark.slow
 DRAWS = 2000
 LUCK = 0.01
 """Two standard deviations of a share of 0.95 in so many draws."""
+SOUND: dict[Role, float] = {"run": 0.9, "neighbours": 0.91, "majority": 0.5, "shuffled": 0.5, "facts": 0.51}
+"""Accuracies where nothing is wrong."""
 
 
 @pytest.mark.parametrize(("accuracy", "count"), EXACT)
@@ -56,3 +61,16 @@ def test_mcnemar_is_wrong_in_one_of_twenty_at_most(share: float, size: int) -> N
 @pytest.mark.parametrize("accuracies", [[0.9] * 5, [0.9, 0.9, 0.9, 0.75], [0.95] * 3 + [0.8] * 3])
 def test_a_family_is_wrong_in_one_of_twenty_at_most(accuracies: list[float]) -> None:
     assert wrong_families(600, accuracies, 250) <= 0.05 + 2 * LUCK
+
+
+def test_a_sound_report_is_flagged_in_one_of_twenty_at_most() -> None:
+    random = np.random.default_rng(0)
+    keys = np.array([f"{i:032d}" for i in range(300)], dtype="S32")
+    flagged = 0
+    for _ in range(600):
+        standings = [
+            Standing(Judged(role, keys, random.random(300) < accuracy), role, features="a")
+            for role, accuracy in SOUND.items()
+        ]
+        flagged += bool(find_flags(standings))
+    assert flagged / 600 <= 0.05 + 2 * LUCK
