@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .calibration import measure_calibration
-from .intervals import Interval, Sampling, mean_of_shares, mean_of_values, share
+from .evidence import Sampling
+from .intervals import Interval, mean_of_shares, mean_of_values, share
 from .ranking import measure_areas
 
 Metrics = dict[str, Any]

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidRequest
-from .intervals import CONFIDENCE, Interval, Sampling, paired_difference
+from .evidence import CONFIDENCE, Sampling
+from .intervals import Interval, paired_difference
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .intervals import Interval, Sampling, normal_quantile, share, student_quantile
+from .evidence import Sampling, normal_quantile, student_quantile
+from .intervals import Interval, share
 from .units import format_points
 
 

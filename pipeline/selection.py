@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .intervals import Interval, Sampling, independent_difference
+from .evidence import Sampling
+from .intervals import Interval, independent_difference
 from .units import format_points
 
 DRAWS = 1000

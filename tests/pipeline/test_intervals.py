@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from demijohn.pipeline.evidence import Sampling
 from demijohn.pipeline.intervals import (
-    Sampling,
     independent_difference,
     mean_of_shares,
     mean_of_values,
@@ -85,17 +85,3 @@ def test_the_interval_of_a_mean_leans_to_the_side_of_the_skew() -> None:
 def test_a_difference_of_different_pictures_by_hand() -> None:
     # Newcombe 1998, Statistics in Medicine 17, table II, method 10: 56/70 against 48/80.
     assert independent_difference(56 / 70, 70, 48 / 80, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)
-
-
-def test_the_design_effect_of_copies_is_their_number() -> None:
-    random = np.random.default_rng(1)
-    residuals = np.repeat(random.normal(size=500), 4)
-    effect = Sampling.of(2000, np.repeat(np.arange(500), 4)).effect(residuals - residuals.mean())
-    assert effect == pytest.approx(4, rel=0.03)
-    unrelated = random.normal(size=2000)
-    assert 1 <= Sampling.of(2000, np.repeat(np.arange(500), 4)).effect(unrelated - unrelated.mean()) < 1.2
-
-
-def test_one_group_is_one_picture() -> None:
-    assert Sampling.of(50, np.zeros(50, dtype=np.int64)).effect(np.zeros(50)) == 50
-    assert mean_of_values(np.arange(5.0), Sampling.of(5, np.zeros(5, dtype=np.int64))) is None
