@@ -60,17 +60,17 @@ def test_mcnemar_is_wrong_in_one_of_twenty_at_most(share: float, size: int) -> N
 
 @pytest.mark.parametrize("accuracies", [[0.9] * 5, [0.9, 0.9, 0.9, 0.75], [0.95] * 3 + [0.8] * 3])
 def test_a_family_is_wrong_in_one_of_twenty_at_most(accuracies: list[float]) -> None:
-    assert wrong_families(600, accuracies, 250) <= 0.05 + 2 * LUCK
+    assert wrong_families(400, accuracies, 250) <= 0.05 + 2 * LUCK
 
 
 def test_a_sound_report_is_flagged_in_one_of_twenty_at_most() -> None:
     random = np.random.default_rng(0)
     keys = np.array([f"{i:032d}" for i in range(300)], dtype="S32")
     flagged = 0
-    for _ in range(600):
+    for _ in range(400):
         standings = [
             Standing(Judged(role, keys, random.random(300) < accuracy), role, features="a")
             for role, accuracy in SOUND.items()
         ]
         flagged += bool(find_flags(standings))
-    assert flagged / 600 <= 0.05 + 2 * LUCK
+    assert flagged / 400 <= 0.05 + 2 * LUCK
