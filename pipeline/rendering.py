@@ -20,8 +20,7 @@ Record = dict[str, Any]
 
 COLUMNS = ("backbone", "head", "settings", "validation", "test", "macro F1", "log loss", "seconds", "size")
 CAPTION = (
-    "Accuracy in percent with its 95 % bootstrap interval; macro F1 and log loss on the test split; "
-    "best by validation first."
+    "Accuracy in percent with its 95 % interval; macro F1 and log loss on the test split; best by validation first."
 )
 NO_BEST = "There is no validation picture, so no run is shown to be better than another"
 _METRICS = ("accuracy", "macro_f1", "log_loss")

@@ -24,3 +24,16 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def format_points(share: float, *, sign: bool = False) -> str:
+    """Return a difference of shares in percentage points, with a second digit where one would say zero.
+
+    >>> format_points(0.0123), format_points(0.0002, sign=True), format_points(-0.0)
+    ('1.2', '+0.02', '0.0')
+    """
+    points = 100 * share
+    text = f"{points:{'+' if sign else ''}.1f}"
+    if float(text) == 0:
+        text = f"{points:{'+' if sign else ''}.2f}"
+    return "0.0" if float(text) == 0 else text
