@@ -37,7 +37,7 @@ def chosen(*arguments: str, **options: Any) -> tuple[str, int]:
 
 
 def test_the_faster_one_is_taken_in_its_own_batches(rates: None) -> None:
-    assert chosen("tiny") == ("tensorflow", 24)
+    assert chosen("tiny") == ("tensorflow", 12)
     assert chosen("other") == ("openvino", 1)
     assert chosen("not measured") == ("openvino", 1)
     assert chosen("tiny", engine="openvino") == ("openvino", 1)
@@ -46,14 +46,14 @@ def test_the_faster_one_is_taken_in_its_own_batches(rates: None) -> None:
 
 def test_what_is_not_installed_is_not_taken(rates: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENGINES, "openvino", replace(ENGINES["openvino"], package="not_installed"))
-    assert chosen("other") == chosen("not measured") == ("tensorflow", 24)
+    assert chosen("other") == chosen("not measured") == ("tensorflow", 12)
     with pytest.raises(UnsuitableSetting, match=r"openvino is not installed: pip install 'demijohn\[cpu\]'"):
         choose_engine("other", engine="openvino")
 
 
 def test_on_a_gpu_tensorflow_computes(rates: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_device", lambda _: Device("NVIDIA T4", "/GPU:0"))
-    assert chosen("other") == ("tensorflow", 24)
+    assert chosen("other") == ("tensorflow", 12)
     with pytest.raises(UnsuitableSetting, match="openvino computes on the CPU, not on NVIDIA T4"):
         choose_engine("other", engine="openvino")
 
@@ -71,7 +71,7 @@ def test_a_type_that_the_processor_lacks_is_no_silent_float32(
     rates: None, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino_engine, "_capabilities", lambda: ["FP32", "INT8"])
-    assert chosen("other", precision=precision) == ("tensorflow", 24)
+    assert chosen("other", precision=precision) == ("tensorflow", 12)
     with pytest.raises(UnsuitableSetting, match=f"does not compute in {precision} with openvino"):
         choose_engine("other", precision=precision, engine="openvino")
     monkeypatch.setattr(openvino_engine, "_capabilities", lambda: ["FP32", "BF16", "FP16"])
@@ -94,7 +94,7 @@ def test_other_numbers_than_tensorflows_are_refused(lively: Any, monkeypatch: py
         return [values + 2e-4 * np.abs(values).max() for values in run(self, images)]
 
     monkeypatch.setattr(OpenVINOEngine, "_run", shifted)
-    with pytest.raises(UnsuitableEngine, match=r"OpenVINO makes other features of tiny \(last avg\) than TensorFlow"):
+    with pytest.raises(UnsuitableEngine, match=r"OpenVINO makes other features of tiny \(last avg\) than Keras"):
         make_engine(TINY, lively, engine="openvino")
 
 
