@@ -1,7 +1,7 @@
 """A saved head as Keras layers on features, with standardisation folded into the first product.
 
 What the layers give are logits: their softmax is what the head says where it gives probabilities,
-and they are its decision values where it gives those. All their names begin with `head`.
+and they are its decision values where it gives those. All their names begin with `classifier_`.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from .heads import open_head
 
 Doubles = NDArray[np.float64]
 
-PREFIX = "head_"
+PREFIX = "classifier_"
 _LEAST_SHARE = 1e-7
 """Of votes: the logarithm of none at all is taken of this."""
 

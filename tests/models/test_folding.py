@@ -57,7 +57,7 @@ def logits_of(path: Path, X: NDArray[np.float32]) -> NDArray[np.float64]:
     keras = import_keras()
     features = keras.Input((X.shape[1],), name="features")
     folded = keras.Model(features, attach_head(features, path))
-    assert all(layer.name.startswith(("head_", "features", "top_k", "log", "maximum")) for layer in folded.layers)
+    assert all(layer.name.startswith(("classifier_", "features", "top_k", "log", "maximum")) for layer in folded.layers)
     assert not any(type(layer).__name__ == "Lambda" for layer in folded.layers)
     again = path.with_name("folded.keras")
     folded.save(again)

@@ -93,7 +93,7 @@ def test_the_core_takes_preprocessed_pixels_and_trains_the_extractors_own_layers
     head = save_head(tmp_path / "head.skops", np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32))
     core = build_core(TINY, lively, head)
     assert core.get_layer("conv") is lively.get_layer("conv")
-    assert core.layers[-1].name.startswith("head_")
+    assert core.layers[-1].name.startswith("classifier_")
     network = build_network(TINY, lively, head)
     scaled = ((pixels.astype(np.float32) - 127.5) / 127.5).astype(np.float32)
     np.testing.assert_allclose(run_network(core, scaled), run_network(network, pixels), rtol=1e-5, atol=1e-5)
