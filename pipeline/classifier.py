@@ -22,7 +22,8 @@ from ..cache.store import FeatureStore
 from ..models.heads import load_head
 from .choosing import BEST, choose_run
 from .errors import InvalidRequest, UnreadableImage
-from .images import MAX_PIXELS
+from .feed import Frame
+from .images import MAX_PIXELS, ReadingPolicy
 from .inputs import JOINT
 from .progress import SILENT, Progress
 from .reopening import Reopener
@@ -171,6 +172,11 @@ class Classifier:
                     judged = dict(zip(read, rows, strict=True))
                 for path in chunk:
                     yield Judged(path, judged.get(path), supplied.reasons.get(path, ""))
+
+    @property
+    def seen(self) -> tuple[Frame, ReadingPolicy]:
+        """How pictures come to the network, or to the first of several."""
+        return self._supply.seen
 
     @cached_property
     def validation(self) -> Held:

@@ -1,6 +1,6 @@
 """Pictures in a grid, each with what a run says of it: to be looked at."""
 
-import math
+import contextlib
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,13 +8,12 @@ from pathlib import Path
 from ..cache.files import replacing
 from .errors import UnreadableImage
 from .feed import Frame, read_file
-from .figures import new_figure, plain, save_figure
+from .figures import draw_grid
 from .images import ReadingPolicy, decode_image, quiet_decoders
 from .prediction import Prediction
 
 MOST = 25
 _LONGEST = 22
-_SURE, _DOUBTFUL = "black", "#aa3377"
 
 
 class GridSample:
@@ -47,7 +46,7 @@ class GridSample:
             self._chosen[place] = (self._seen, prediction)
 
 
-def draw_grid(path: Path, predictions: Iterable[Prediction], frame: Frame, policy: ReadingPolicy) -> int:
+def draw_predictions(path: Path, predictions: Iterable[Prediction], frame: Frame, policy: ReadingPolicy) -> int:
     """Draw pictures with their predicted classes and probabilities into a PNG file; return how many.
 
     Parameters
@@ -59,29 +58,19 @@ def draw_grid(path: Path, predictions: Iterable[Prediction], frame: Frame, polic
         Pictures are drawn as a backbone sees them.
     policy : ReadingPolicy
     """
-    drawn = []
+    drawn, pictures = [], []
     with quiet_decoders(policy):
         for each in predictions:
-            try:
-                pixels = decode_image(read_file(Path(each.path), policy), frame.size, frame.resize, policy)
-            except (OSError, UnreadableImage):
-                # It has gone since it was predicted, or was known by its features alone.
-                continue
-            drawn.append((each, pixels))
-    columns = min(5, max(1, math.ceil(math.sqrt(len(drawn)))))
-    rows = max(1, math.ceil(len(drawn) / columns))
-    figure = new_figure(2.2 * columns, 2.5 * rows)
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.set_axis_off()
-    for axes, (each, pixels) in zip(figure.axes, drawn, strict=False):
-        label, probability = each.top[0]
-        shown = label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
-        axes.imshow(pixels)
-        axes.set_title(
-            f"{plain(shown)}{'?' * each.rejected} {probability:.2f}",
-            fontsize=10,
-            color=_DOUBTFUL if each.rejected else _SURE,
-        )
+            # One may have gone since it was predicted.
+            with contextlib.suppress(OSError, UnreadableImage):
+                pictures.append(decode_image(read_file(Path(each.path), policy), frame.size, frame.resize, policy))
+                drawn.append(each)
     with replacing(path) as temporary:
-        save_figure(figure, temporary)
+        draw_grid(temporary, pictures, [_title(each) for each in drawn], [each.rejected for each in drawn])
     return len(drawn)
+
+
+def _title(prediction: Prediction) -> str:
+    label, probability = prediction.top[0]
+    shown = label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
+    return f"{shown}{'?' * prediction.rejected} {probability:.2f}"

@@ -101,6 +101,12 @@ class FeatureSupply:
             each.note_use()
 
     @property
+    def seen(self) -> tuple[Frame, ReadingPolicy]:
+        """How pictures come to the first network: size and resize, and what is refused."""
+        first = self._views[0][0]
+        return Frame.of(first.recipe), self._policies[first.digest]
+
+    @property
     def rows_at_once(self) -> int:
         """How many pictures should be asked for at once, so that their rows stay below 64 MiB."""
         width = sum(each.width for sets in self._views for each in sets)
