@@ -7,6 +7,7 @@ cosine; gradients are clipped by their norm over both. Everything that a continu
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,19 +95,20 @@ class Descent:
                 optimizer.exclude_from_weight_decay(var_names=_NO_DECAY)
                 optimizer.build(variables)
                 self._optimizers.append(optimizer)
-        self._step = tf.function(self._distributed_step, reduce_retracing=True)
-        self._infer = tf.function(self._logits, reduce_retracing=True)
+        self._step = tf.function(self._distributed_step, autograph=False, reduce_retracing=True)
+        self._infer = tf.function(self._logits, autograph=False, reduce_retracing=True)
 
     def train(self, material: Material, order: NDArray[np.intp], batch_size: int) -> Iterator[tuple[int, float, int]]:
         """Train on some pictures once, in an order; yield per step the pictures, their summed loss and the hits."""
-        batches = _feed(material, order, batch_size)
-        for batch in self._strategy.experimental_distribute_dataset(batches):
-            count, loss, hits = self._step(batch)
-            yield int(count), float(loss), int(hits)
+        with _feeding(material, order, batch_size) as batches:
+            for batch in self._strategy.experimental_distribute_dataset(batches):
+                count, loss, hits = self._step(batch)
+                yield int(count), float(loss), int(hits)
 
     def judge(self, material: Material, chosen: NDArray[np.intp], batch_size: int) -> NDArray[np.float32]:
         """Return the logits of some pictures, shape (n, c), in inference mode and without distortion."""
-        blocks = [self._infer(x).numpy() for x, _, _ in _feed(material, chosen, batch_size)]
+        with _feeding(material, chosen, batch_size) as batches:
+            blocks = [self._infer(x).numpy() for x, _, _ in batches]
         return np.concatenate(blocks) if blocks else np.zeros((0, self.top.output_shape[-1]), np.float32)
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -169,9 +171,10 @@ class Descent:
         return count, tf.reduce_sum(losses), hits
 
 
-def choose_strategy() -> Any:
-    """Return how training is spread: over all GPUs where there are several, else not at all."""
-    tf = import_tensorflow()
+def begin(seed: int) -> Any:
+    """Return how training is spread: over all GPUs where there are several; chance begins at a seed."""
+    tf, keras = import_tensorflow(), import_keras()
+    keras.utils.set_random_seed(seed)
     several = len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
@@ -184,16 +187,31 @@ def _schedule(keras: Any, rate: float, steps: int) -> Any:
     )
 
 
-def _feed(material: Material, order: NDArray[np.intp], batch_size: int) -> Any:
-    """Return batches of (values, labels, weights) in an order; pictures are loaded ahead, several at once."""
+@contextmanager
+def _feeding(material: Material, order: NDArray[np.intp], batch_size: int) -> Iterator[Any]:
+    """Give batches of (values, labels, weights) in an order; pictures are loaded ahead, several at once."""
     tf = import_tensorflow()
-    places = tf.data.Dataset.from_tensor_slices(
-        (order, material.labels[order], material.weights[order])  # (n,) each
-    )
+    failed: list[Exception] = []
 
-    def load(place: Any, label: Any, weight: Any) -> Any:
-        value = tf.numpy_function(material.load, [place], material.dtype, stateful=False)
+    def load(place: int) -> NDArray[Any]:
+        try:
+            return material.load(place)
+        except Exception as error:
+            # TensorFlow would tell it in words of its own.
+            failed.append(error)
+            raise
+
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def fetch(place: Any, label: Any, weight: Any) -> Any:
+        value = tf.numpy_function(load, [place], material.dtype, stateful=False)
         return tf.ensure_shape(value, material.shape), label, weight
 
-    loaded = places.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    rows = (order, material.labels[order], material.weights[order])  # (n,) each
+    places = tf.data.Dataset.from_tensor_slices(rows)
+    loaded = places.map(fetch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    try:
+        yield loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    except tf.errors.OpError:
+        if failed:
+            raise failed[0] from None
+        raise

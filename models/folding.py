@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import import_keras
+from .dense import probabilities
 from .errors import UnsuitableSetting
-from .heads import open_head
+from .heads import open_head, scores_of
 
 Doubles = NDArray[np.float64]
 
@@ -39,6 +40,21 @@ def attach_head(features: Any, path: Path) -> Any:
     """
     head = open_head(path)
     return _attach_network(features, head) if path.suffix == ".keras" else _attach_pipeline(features, head)
+
+
+def probabilities_of(path: Path, X: NDArray[np.float32]) -> Doubles:
+    """Return what the softmax of the logits is to be, shape (n, c), by the saved head itself; X is (n, d)."""
+    head = open_head(path)
+    if path.suffix == ".keras":
+        return probabilities(head, X)
+    scores, are_probabilities = scores_of(head, X)
+    return scores if are_probabilities else softmax(scores)
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> Doubles:
+    """Return probabilities of shape (n, c), computed in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def _attach_network(x: Any, network: Any) -> Any:

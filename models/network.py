@@ -67,6 +67,17 @@ def build_network(backbone: Backbone, extractor: Any, head: Path, *, tap: Tap = 
     return add_preprocessing(backbone, build_core(backbone, extractor, head, tap=tap))
 
 
+def build_stem(backbone: Backbone, core: Any, trunk: Any) -> Any:
+    """Return a Keras model from RGB pixels in 0..255, float32, to what a trunk of the core gives of them.
+
+    Without a trunk (None), to preprocessed pixels.
+    """
+    keras = import_keras()
+    images = keras.Input(core.input_shape[1:], name="images")
+    x = preprocess(backbone, images)
+    return keras.Model(images, x if trunk is None else trunk(x), name="stem")
+
+
 def preprocess(backbone: Backbone, images: Any) -> Any:
     """Return preprocessed pixels, float32, of RGB pixels in 0..255, as a Keras tensor."""
     keras = import_keras()

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .backend import import_keras
-from .errors import UnknownLayer, UnsuitableSetting
+from .errors import ModelError, UnknownLayer, UnsuitableSetting
 from .taps import Tap, list_layers, stable_names
 
 ALL = "all"
@@ -77,6 +80,45 @@ def unfreeze(core: Any, extractor: Any, request: str, *, tap: Tap, train_batch_n
         if names[layer.name] in tappable and (parts := _cut(core, layer.output, chosen)):
             return Unfrozen(told, *parts, Tap(names[layer.name], "none"))
     return Unfrozen(told, None, core, None)
+
+
+def copy_weights(core: Any) -> dict[int, NDArray[Any]]:
+    """Return what the variables of a network hold now; see `check_moves`."""
+    return {id(variable): np.array(variable) for variable in core.variables}
+
+
+def check_moves(core: Any, before: dict[int, NDArray[Any]]) -> None:
+    """See that training changed every layer that it should have, and nothing else.
+
+    Parameters
+    ----------
+    core : Keras model
+    before : dict
+        What `copy_weights` returned before training.
+
+    Raises
+    ------
+    ModelError
+        A layer did not move, or something moved that was frozen.
+    """
+
+    def moved(variable: Any) -> bool:
+        return not np.array_equal(before[id(variable)], np.asarray(variable))
+
+    free = {id(variable) for variable in core.trainable_variables}
+    for layer in core.layers:
+        if layer.trainable_weights and not any(map(moved, layer.trainable_weights)):
+            raise ModelError(
+                f"training did not change {layer.name}, which is not frozen: expected other weights than before; "
+                "choose a greater --learning-rate"
+            )
+        for inner in layer._flatten_layers():
+            if is_batch_norm(inner) and inner.trainable:
+                # Its statistics follow the pictures.
+                free |= {id(variable) for variable in inner.variables}
+    for variable in core.variables:
+        if id(variable) not in free and "seed" not in variable.path and moved(variable):
+            raise ModelError(f"training changed {variable.path}, which is frozen: expected the weights from before")
 
 
 def is_batch_norm(layer: Any) -> bool:
