@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from demijohn.cache import FeatureStore
 from demijohn.models import BACKBONES, UnknownBackbone
@@ -108,7 +109,6 @@ def test_names_of_features_and_output_as_a_table(features: BottleneckFeatures, p
         features.get_feature_names_out()
     features.fit(paths)
     assert features.get_feature_names_out().tolist() == [f"tiny_{number}" for number in range(8)]
-    pandas = pytest.importorskip("pandas")
     series = pandas.Series(paths, index=range(100, 136))
     table = features.set_output(transform="pandas").transform(series)
     assert list(table.columns) == [f"tiny_{number}" for number in range(8)]
