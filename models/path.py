@@ -26,6 +26,7 @@ from .design import Design
 from .margins import LOGISTIC, SOFTMAX, SQUARED_HINGE, Loss
 from .newton import Batch, Step, advance, dot, expand, minimise
 from .spectrum import Spectrum, find_spectrum
+from .weighting import Weighting
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -43,20 +44,6 @@ STRIDE = 30
 ROUGH = 1e-2
 PATIENCE = 4
 RISE = 1.1
-
-
-@dataclass(frozen=True, slots=True)
-class Weighting:
-    """How much each row counts, and the standardisation that goes with it."""
-
-    weights: NDArray[np.floating]
-    """Shape (n,), not negative; 0 for rows that are not trained on."""
-    mean: NDArray[np.floating]
-    """Shape (d,)."""
-    scale: NDArray[np.floating]
-    """Shape (d,); a feature whose scale is 0 is left out."""
-    held_out: NDArray[np.floating] | None = None
-    """How much each row counts in judging, shape (n,); None where nothing is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,7 @@ class Path:
 
         Among equals by accuracy the least loss is taken, and then the strongest penalty.
         """
-        loss, accuracy = _mean(self.held_out_loss), _mean(self.held_out_accuracy)
+        loss, accuracy = mean_over_weightings(self.held_out_loss), mean_over_weightings(self.held_out_accuracy)
         if np.isnan(loss).all():
             raise ValueError("no strength can be chosen: no weighting holds out rows; give held_out")
         order = [
@@ -241,7 +228,8 @@ class _Tracker:
     def has_turned(self, order: Integers, by: Criterion) -> bool:
         gone = order[self.done[order]]
         rows = sum(int(np.count_nonzero(each)) for each in self.held_out if each is not None)
-        return has_turned(_mean(self.held_loss[gone]), _mean(self.held_accuracy[gone]), rows=rows, by=by)
+        loss, accuracy = (mean_over_weightings(each[gone]) for each in (self.held_loss, self.held_accuracy))
+        return has_turned(loss, accuracy, rows=rows, by=by)
 
     def turn_page(self, wave: list[Integers]) -> None:
         """Take the last strengths of a wave for what the next one starts from."""
@@ -375,7 +363,7 @@ class _Tracker:
         return (np.maximum(0, 1 - sided) ** 2).mean(axis=0), right
 
 
-def _mean(values: Doubles) -> Doubles:
+def mean_over_weightings(values: Doubles) -> Doubles:
     """Return the means over the weightings that were judged, shape (s,), or nan."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0).sum(axis=1)
