@@ -79,7 +79,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         keras.utils.set_random_seed(self.seed)
         whole = rows.weighting
         self.network_ = self._build(make_scaler(np.asarray(whole.mean), np.asarray(whole.scale)))
-        trial = hold_out(self, rows, validation, None)
+        trial = hold_out(self, rows, validation)
         stopping, held_out = [], None
         if trial.weightings:
             weights = trial.weightings[0].held_out

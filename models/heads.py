@@ -35,6 +35,18 @@ class HeadRecord:
         parameters = inspect.signature(self.estimator()).parameters.values()
         return {each.name: each.default for each in parameters if each.name != "seed"}
 
+    @property
+    def strength(self) -> str | None:
+        """Name of the setting that is chosen among a grid; such a head takes folds."""
+        return getattr(self.estimator(), "strength", None)
+
+    def settle(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings under which nothing is tuned: the usual strength stands where none is given."""
+        if self.strength is None or settings[self.strength] is not None:
+            return settings
+        head: Any = self.make(settings, seed=0)
+        return {**settings, self.strength: head.grid.usual}
+
     def to_json(self) -> dict[str, Any]:
         """Return the facts as plain JSON values."""
         return {"name": self.name, "summary": self.summary, "settings": self.settings}

@@ -29,6 +29,11 @@ from .trial import Rows, Trial
 from .tuning import Grid, Judged, TunedHead, spread_grid
 from .weighting import Weighting
 
+SOLVED = 1e-5
+"""What may be left to gain, as a share of the objective."""
+SEARCHED = 1e-4
+"""The same while strengths are compared, whose objectives are much further apart."""
+
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
 
@@ -103,6 +108,7 @@ class _NewtonHead(LinearHead):
             weightings=weightings,
             loss=self.loss,
             classes=len(rows.classes),
+            tolerance=SEARCHED if search else SOLVED,
             leave="accuracy" if search else None,
             keep=not search,
         )

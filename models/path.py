@@ -37,7 +37,7 @@ BUDGET = 512 * 2**20
 """Bytes that the problems in flight may take."""
 WIDTH = 96
 """Columns from which a product with X is near the machine's best rate."""
-WAVE = 6
+WAVE = 4
 """At most so many strengths start from the same place."""
 STRIDE = 30
 """From one to the next of the strengths that only lead to the first one asked, as a factor."""
@@ -169,18 +169,21 @@ def plan_waves(order: Integers, *, f: int, width: int, rows: int, d: int, budget
 def has_turned(losses: Doubles, accuracies: Doubles, *, rows: float, by: Criterion) -> bool:
     """Say whether the loss on rows held out has clearly turned, on the way to weaker penalties.
 
-    That is when, at each of the last PATIENCE strengths, it has risen and is RISE times the least
-    so far or more. Where accuracy chooses, each of these has to be below the best by more than two
-    standard errors as well, since accuracy goes its own way.
+    That is when it has risen at each of the last PATIENCE strengths. Where loss chooses, it has to be
+    RISE times the least so far or more at each of them, too. Where accuracy chooses, and loss among
+    those as good (`tuning.choose`), none of them may be better by more than a standard error than the
+    one with the least loss.
     """
     if len(losses) <= PATIENCE or np.isnan(losses).any():
         return False
     last = losses[-PATIENCE - 1 :]
-    if not ((np.diff(last) > 0).all() and (last[1:] >= RISE * losses.min()).all()):
+    if not (np.diff(last) > 0).all():
         return False
+    if by == "loss":
+        return bool((last[1:] >= RISE * losses.min()).all())
     best = accuracies.max()
     error = np.sqrt(max(best * (1 - best), 1 / max(rows, 1)) / max(rows, 1))
-    return by == "loss" or bool((accuracies[-PATIENCE:] < best - 2 * error).all())
+    return bool(accuracies[-PATIENCE:].max() <= accuracies[losses.argmin()] + error)
 
 
 class _Tracker:

@@ -114,8 +114,14 @@ def find_codes(classes: NDArray[Any], y: Any) -> NDArray[np.intp]:
     return codes
 
 
-def hold_out(head: Any, rows: Rows, validation: Validation | None, folds: NDArray[np.integer[Any]] | None) -> Trial:
-    """Return a trial: with validation rows, or folds (n,), or neither.
+def hold_out(
+    head: Any,
+    rows: Rows,
+    validation: Validation | None = None,
+    folds: NDArray[np.integer[Any]] | None = None,
+    judged: NDArray[np.bool_] | None = None,
+) -> Trial:
+    """Return a trial: with validation rows, or folds (n,), of which rows are `judged` (n,), or neither.
 
     Raises
     ------
@@ -134,15 +140,16 @@ def hold_out(head: Any, rows: Rows, validation: Validation | None, folds: NDArra
             np.concatenate([rows.counts, np.ones(len(X))]),
             rows.balanced,
         )
-        held = (np.arange(len(whole.X)) >= len(rows.X))[None]
+        held = judging = (np.arange(len(whole.X)) >= len(rows.X))[None]
     elif folds is not None:
         whole, held = rows, np.unique(folds)[:, None] == np.asarray(folds)
-        for each in held:
-            if len(np.unique(rows.codes[~each])) < 2 or not each.any():
+        judging = held if judged is None else held & judged
+        for apart, each in zip(held, judging, strict=True):
+            if len(np.unique(rows.codes[~apart])) < 2 or not each.any():
                 raise UnsuitableRows("a fold leaves fewer than two classes to train on: give fewer folds, or more rows")
     else:
         return Trial(rows, ())
-    return Trial(whole, _weigh(whole, np.where(held, 0, whole.counts), np.where(held, whole.counts, 0)))
+    return Trial(whole, _weigh(whole, np.where(held, 0, whole.counts), np.where(judging, whole.counts, 0)))
 
 
 def _weigh(rows: Rows, trained: Doubles, held_out: Doubles | None) -> tuple[Weighting, ...]:

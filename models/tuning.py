@@ -140,6 +140,7 @@ class TunedHead(PipelineHead):
         sample_weight: NDArray[np.floating[Any]] | None = None,
         validation: Validation | None = None,
         folds: NDArray[np.integer[Any]] | None = None,
+        judged: NDArray[np.bool_] | None = None,
     ) -> Self:
         """Choose the strength and train on all of X.
 
@@ -156,6 +157,8 @@ class TunedHead(PipelineHead):
         folds : ndarray of shape (n,), int, optional
             Fold of each row: every fold is judged by heads that are trained on the others, and
             `held_out_scores_`, of shape (n, c), has the scores that its rows then get.
+        judged : ndarray of shape (n,), bool, optional
+            With folds: which rows judge; the others, as augmented views, are only held out.
 
         Raises
         ------
@@ -167,9 +170,10 @@ class TunedHead(PipelineHead):
         self._check_settings()
         rows = check_rows(self, X, y, sample_weight=sample_weight, balanced=self.balanced)
         if folds is not None and sample_weight is not None:
-            folds = np.asarray(folds)[np.asarray(sample_weight) > 0]
+            counting = np.asarray(sample_weight) > 0
+            folds, judged = np.asarray(folds)[counting], None if judged is None else judged[counting]
         self.classes_ = rows.classes
-        trial = hold_out(self, rows, validation, folds)
+        trial = hold_out(self, rows, validation, folds, judged)
         given = getattr(self, self.strength)
         self.path_: list[dict[str, Any]] = []
         self.edge_: Side | None = None

@@ -318,14 +318,16 @@ def test_leaving_early_leaves_something() -> None:
 
 def test_a_loss_that_has_clearly_turned() -> None:
     flat, risen = [2.0, 1.0, 1.01, 1.02, 1.03, 1.04], [2.0, 1.0, 1.1, 1.2, 1.3, 1.4]
-    same, fallen = np.full(6, 0.9), np.array([0.5, 0.9, 0.8, 0.8, 0.8, 0.8])
+    same, rising = np.full(6, 0.9), np.array([0.5, 0.8, 0.84, 0.88, 0.9, 0.92])
     assert has_turned(np.array(risen), same, rows=1000, by="loss")
     assert not has_turned(np.array(flat), same, rows=1000, by="loss")
     assert not has_turned(np.array(risen[:-1]), same[:-1], rows=1000, by="loss"), "not often enough"
     assert not has_turned(np.array([2.0, 1.0, 1.2, 1.3, 1.25, 1.4]), same, rows=1000, by="loss"), "up and down"
-    assert not has_turned(np.array(risen), same, rows=1000, by="accuracy"), "accuracy may yet win"
-    assert has_turned(np.array(risen), fallen, rows=1000, by="accuracy")
-    assert not has_turned(np.array(risen), fallen, rows=10, by="accuracy"), "of ten rows that is chance"
+    assert has_turned(np.array(risen), same, rows=1000, by="accuracy")
+    assert has_turned(np.array(flat), same, rows=1000, by="accuracy"), "there is nothing to gain"
+    assert not has_turned(np.array(flat)[::-1], same, rows=1000, by="accuracy")
+    assert not has_turned(np.array(risen), rising, rows=1000, by="accuracy"), "accuracy goes on"
+    assert has_turned(np.array(risen), rising, rows=8, by="accuracy"), "of eight rows that is chance"
 
 
 def test_ties_go_to_the_least_loss_and_then_the_strongest_penalty() -> None:
