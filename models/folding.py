@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from .backend import import_keras
 from .dense import probabilities
 from .errors import UnsuitableSetting
-from .heads import open_head, scores_of
+from .estimator import scores_of
+from .heads import open_head
 
 Doubles = NDArray[np.float64]
 
@@ -53,8 +55,7 @@ def probabilities_of(path: Path, X: NDArray[np.float32]) -> Doubles:
 
 def softmax(logits: NDArray[np.floating[Any]]) -> Doubles:
     """Return probabilities of shape (n, c), computed in float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    return np.asarray(special.softmax(logits.astype(np.float64), axis=1))
 
 
 def _attach_network(x: Any, network: Any) -> Any:

@@ -68,6 +68,6 @@ def fine_tune_command(
     if as_json:
         print_json({**tuned.record, "worth": worth.to_json() if worth else None})
     else:
-        answers.print_run(tuned.record)
+        answers.print_runs([tuned.record])
         if worth:
             click.echo(worth.sentence)

@@ -31,11 +31,11 @@ from .evaluation import evaluate
 from .frozen import FrozenBackbone
 from .images import quiet_decoders
 from .material import fits_into_memory, make_maps, maps_of, pixels_of
-from .parents import FINE_TUNED, Parent, check_agreement, find_parent
+from .parents import Parent, check_agreement, find_parent
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 from .reopening import find_network
-from .tuning import Tuning
+from .tuning import FINE_TUNED, Tuning
 
 NETWORK = "network.keras"
 _ASSERTED, _LOOKED_AT = 256, 16

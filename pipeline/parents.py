@@ -20,9 +20,8 @@ from .progress import Progress
 from .rendering import command_of
 from .reopening import request_of
 from .request import Request
+from .tuning import FINE_TUNED
 
-FINE_TUNED = "fine-tuned"
-"""Stands in a run for the kind of head."""
 TOLERANCE = 5e-3
 """Of probabilities, by which two ways to compute the same network may differ: engines agree to 1e-4 in features."""
 

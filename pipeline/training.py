@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cache.files import write_bytes, write_json
+from ..cache.files import write_json
 from ..cache.part import keys_to_array
-from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
+from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_history, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
 from ..models.estimator import Head, scores_of
@@ -23,11 +23,13 @@ from ..models.heads import HEADS, HeadRecord, find_head
 from .errors import InvalidRequest
 from .evaluation import evaluate
 from .examples import Examples, choose_examples
-from .fitting import FOLDS, Fitted, Material, fit_heads, scores_are_probabilities
+from .fitting import Fitted, Material, fit_heads, scores_are_probabilities
 from .inputs import JOINT, Inputs, choose_inputs, extraction_command
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 
+FOLDS = 5
+"""So many where there are no validation pictures to choose with."""
 Scores = NDArray[np.float64]
 
 
@@ -179,6 +181,8 @@ def train_head(
 
     def say(trained: Head, part: slice) -> Scores:
         # A head is asked of its splits alone, so that test pictures are touched by no other.
+        if part.start == part.stop:
+            return np.zeros((0, len(examples.classes)))
         said = [scores_of(trained, X[part])[0]]
         if tta:
             said += [scores_of(trained, source.read(keys[part], view))[0] for view in range(1, len(source.views))]
@@ -313,7 +317,7 @@ def _write_run(
             fitted.selection.save(selection)
         write_predictions(temporary / "predictions.h5", predictions)
         if fitted.selection.history_:
-            write_bytes(temporary / "history.csv", _history(fitted.selection.history_).encode())
+            write_history(temporary / "history.csv", fitted.selection.history_)
         write_json(
             temporary / "run.json",
             {
@@ -329,12 +333,6 @@ def _write_run(
     for warning in about["warnings"]:
         progress.warn(warning)
     return read_run(folder)
-
-
-def _history(points: Sequence[dict[str, float]]) -> str:
-    names = list(points[0])
-    lines = [",".join(f"{point[name]:.7g}" for name in names) for point in points]
-    return "\n".join([",".join(names), *lines]) + "\n"
 
 
 def _summary(about: dict[str, Any]) -> str:

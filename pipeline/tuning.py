@@ -7,6 +7,9 @@ from ..models.descent import Pace
 from ..models.distortion import distortion_names
 from ..models.errors import UnsuitableSetting
 
+FINE_TUNED = "fine-tuned"
+"""Stands in a run for the kind of head."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
@@ -59,9 +62,3 @@ class Tuning:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
-
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """The settings that are not the usual ones."""
-        usual = Tuning().to_json()
-        return {name: value for name, value in self.to_json().items() if value != usual[name]}
