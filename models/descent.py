@@ -113,7 +113,7 @@ class Descent:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that changes in training, by names that are the same in every process."""
-        return {name: np.array(variable) for name, variable in self._variables()}
+        return {name: np.asarray(variable).copy() for name, variable in self._variables()}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Set what `state` returned."""
@@ -122,7 +122,7 @@ class Descent:
 
     def weights(self) -> list[NDArray[Any]]:
         """Return copies of the top's weights."""
-        return [np.array(variable) for variable in self.top.variables]
+        return [np.asarray(variable).copy() for variable in self.top.variables]
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
         """Set what `weights` returned."""

@@ -84,7 +84,7 @@ def unfreeze(core: Any, extractor: Any, request: str, *, tap: Tap, train_batch_n
 
 def copy_weights(core: Any) -> dict[int, NDArray[Any]]:
     """Return what the variables of a network hold now; see `check_moves`."""
-    return {id(variable): np.array(variable) for variable in core.variables}
+    return {id(variable): np.asarray(variable).copy() for variable in core.variables}
 
 
 def check_moves(core: Any, before: dict[int, NDArray[Any]]) -> None:
