@@ -81,7 +81,7 @@ class Descent:
         steps: int,
         strategy: Any,
     ) -> None:
-        keras, tf = import_keras(), import_tensorflow()
+        keras = import_keras()
         self.top = top
         self._stem, self._distortion, self._strategy, self._clip = stem, distortion, strategy, pace.clip
         own = {id(variable) for variable in backbone}
@@ -95,20 +95,23 @@ class Descent:
                 optimizer.exclude_from_weight_decay(var_names=_NO_DECAY)
                 optimizer.build(variables)
                 self._optimizers.append(optimizer)
-        self._step = tf.function(self._distributed_step, autograph=False, reduce_retracing=True)
-        self._infer = tf.function(self._logits, autograph=False, reduce_retracing=True)
+        # Traced once, for batches of any size, when the material is known.
+        self._traced: dict[str, Any] = {}
 
     def train(self, material: Material, order: NDArray[np.intp], batch_size: int) -> Iterator[tuple[int, float, int]]:
         """Train on some pictures once, in an order; yield per step the pictures, their summed loss and the hits."""
         with _feeding(material, order, batch_size) as batches:
-            for batch in self._strategy.experimental_distribute_dataset(batches):
-                count, loss, hits = self._step(batch)
+            spread = self._strategy.experimental_distribute_dataset(batches)
+            step = self._trace("step", self._distributed_step, spread.element_spec)
+            for batch in spread:
+                count, loss, hits = step(batch)
                 yield int(count), float(loss), int(hits)
 
     def judge(self, material: Material, chosen: NDArray[np.intp], batch_size: int) -> NDArray[np.float32]:
         """Return the logits of some pictures, shape (n, c), in inference mode and without distortion."""
         with _feeding(material, chosen, batch_size) as batches:
-            blocks = [self._infer(x).numpy() for x, _, _ in batches]
+            infer = self._trace("infer", self._logits, batches.element_spec[0])
+            blocks = [infer(x).numpy() for x, _, _ in batches]
         return np.concatenate(blocks) if blocks else np.zeros((0, self.top.output_shape[-1]), np.float32)
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -136,6 +139,12 @@ class Descent:
         for part, variables in parts.items():
             for number, variable in enumerate(variables):
                 yield f"{part}/{number}", variable
+
+    def _trace(self, name: str, function: Callable[[Any], Any], signature: Any) -> Any:
+        if name not in self._traced:
+            tf = import_tensorflow()
+            self._traced[name] = tf.function(function, input_signature=[signature], autograph=False)
+        return self._traced[name]
 
     def _logits(self, x: Any) -> Any:
         return self.top(self._stem(x, training=False) if self._stem is not None else x, training=False)
