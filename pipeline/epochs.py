@@ -5,7 +5,7 @@ the head as it was trained on features: where no epoch is better, that is what r
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ class Course:
     best: list[NDArray[Any]]
     """Weights of the best epoch."""
     best_epoch: int = 0
-    seconds: float = 0.0
-    """Of all epochs."""
+    seconds: list[float] = field(default_factory=list)
+    """Of each epoch."""
     earlier: float = 0.0
-    """Of them, of those before a kill."""
+    """Of all epochs before a kill."""
 
     @property
     def epoch(self) -> int:
@@ -117,8 +117,8 @@ def run_epochs(
         course.history.append(point)
         if not judged or point["val_loss"] < min(each["val_loss"] for each in course.history[:-1]):
             course.best, course.best_epoch = descent.weights(), number
-        course.seconds += time.monotonic() - started
-        progress.say(_told(point, len(order), time.monotonic() - started, best=course.best_epoch == number))
+        course.seconds.append(time.monotonic() - started)
+        progress.say(_told(point, len(order), course.seconds[-1], best=course.best_epoch == number))
         _keep(descent, course, kept)
     return course
 
@@ -158,6 +158,6 @@ def _go_on(descent: Descent, kept: Path, progress: Progress) -> Course | None:
     descent.restore(checkpoint.arrays)
     count = len(descent.weights())
     best = [checkpoint.arrays[f"best/{number}"] for number in range(count)]
-    course = Course(best=best, earlier=checkpoint.facts["seconds"], **checkpoint.facts)
+    course = Course(best=best, earlier=sum(checkpoint.facts["seconds"]), **checkpoint.facts)
     progress.say(f"going on after epoch {course.epoch}")
     return course

@@ -261,7 +261,7 @@ def _describe(
             "unfrozen": list(network.unfrozen.layers),
             "maps": None if maps is None else maps.digest,
             "replicas": network.strategy.num_replicas_in_sync,
-            "epoch_seconds": round(course.seconds / course.epoch, 3),
+            "epoch_seconds": round(float(np.median(course.seconds)), 3),
         },
         "warnings": [*examples.warnings, *_warnings(course, tuning, splits)],
         "classes": list(examples.classes),
