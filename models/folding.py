@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from .backend import import_keras
-from .dense import probabilities
 from .errors import UnsuitableSetting
-from .estimator import scores_of
-from .heads import open_head
+from .heads import load_scorer, open_head
 
 Doubles = NDArray[np.float64]
 
@@ -46,10 +44,8 @@ def attach_head(features: Any, path: Path) -> Any:
 
 def probabilities_of(path: Path, X: NDArray[np.float32]) -> Doubles:
     """Return what the softmax of the logits is to be, shape (n, c), by the saved head itself; X is (n, d)."""
-    head = open_head(path)
-    if path.suffix == ".keras":
-        return probabilities(head, X)
-    scores, are_probabilities = scores_of(head, X)
+    score, are_probabilities = load_scorer(path)
+    scores = score(X)
     return scores if are_probabilities else softmax(scores)
 
 

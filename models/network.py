@@ -91,19 +91,6 @@ def preprocess(backbone: Backbone, images: Any) -> Any:
     return x
 
 
-def load_network(path: Path) -> Any:
-    """Return a saved network; Keras loads it in safe mode, so that no code in it is run.
-
-    Raises
-    ------
-    BadWeights
-        The file is damaged.
-    """
-    from .heads import open_head
-
-    return open_head(path)
-
-
 def run_network(network: Any, images: NDArray[np.generic]) -> NDArray[np.float32]:
     """Return what a network gives for pictures or maps (n, ...), in batches."""
     blocks = [

@@ -1,4 +1,4 @@
-"""A run ready to predict: features through the store, the run's own head, calibrated probabilities.
+"""A run ready to predict: its own head or network, its own class list, calibrated probabilities.
 
 The classes are the run's, in its order, and are never derived again. Pictures come to the network by the
 recipe that the head was trained with, so nothing about them can be set here.
@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 
 from ..cache.errors import CacheError, DamagedFile, UnknownFeatures
 from ..cache.features import FeatureSet
-from ..cache.runs import Run
+from ..cache.runs import Predictions, Run
 from ..cache.store import FeatureStore
-from ..models.heads import load_head
+from ..models.temperature import calibrate, fit_temperature
 from .choosing import BEST, choose_run
 from .errors import InvalidRequest, UnreadableImage
 from .feed import Frame
 from .images import MAX_PIXELS, ReadingPolicy
 from .inputs import JOINT
 from .progress import SILENT, Progress
-from .reopening import Reopener
-from .supply import FeatureSupply, Pixels
-from .temperature import as_logits, calibrate, fit_temperature
+from .scoring import HeadScorer, NetworkScorer, Scorer, Scores
+from .supply import Pixels
 
 _ARRAYS_AT_ONCE = 64
 
@@ -46,10 +45,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The validation pictures of a run, which its selection head was not trained on."""
+    """What heads say of pictures that they have not seen: validation pictures, and in folds training pictures, too.
 
-    logits: NDArray[np.float64]
-    """(n, c)."""
+    Test pictures are not among them.
+    """
+
+    probabilities: NDArray[np.float64]
+    """(n, c) calibrated."""
     labels: NDArray[np.int32]
     """(n,) position of the true class."""
 
@@ -71,7 +73,7 @@ class Classifier:
     classes_ : ndarray of shape (c,), str
         The class names, in the order of the probabilities.
     temperature : float
-        By which scores are divided; see `temperature`.
+        By which scores are divided before the softmax; 1 leaves them as they are.
     """
 
     def __init__(
@@ -79,11 +81,13 @@ class Classifier:
     ) -> None:
         self.run = run
         self.classes_: NDArray[np.str_] = np.array(run.record["classes"], dtype=np.str_)
-        self._head = load_head(run.folder / run.record["head_file"])
         self._progress = progress
-        views = find_sets(run, store)
-        reopener = Reopener(store, [each for sets in views for each in sets], progress)
-        self._supply = FeatureSupply(store, views, reopener.open, max_pixels=max_pixels)
+        views, file = find_sets(run, store), run.folder / run.record["head_file"]
+        self._scorer: Scorer
+        if is_network(run):
+            self._scorer = NetworkScorer(file, views[0][0].recipe, max_pixels=max_pixels)
+        else:
+            self._scorer = HeadScorer(file, store, views, max_pixels=max_pixels, progress=progress)
         self.temperature = self._settle_temperature()
 
     @classmethod
@@ -151,58 +155,61 @@ class Classifier:
             rows = list(self._demand(map(str, several)))
         else:
             _check_arrays(several)
-            blocks = range(0, len(several), _ARRAYS_AT_ONCE)
-            rows = [
-                row
-                for start in blocks
-                for row in self._judge(self._supply.compute(several[start : start + _ARRAYS_AT_ONCE]))
-            ]
+            starts = range(0, len(several), _ARRAYS_AT_ONCE)
+            blocks = [self._scorer.score_arrays(several[start : start + _ARRAYS_AT_ONCE]) for start in starts]
+            rows = [row for scores in blocks for row in self._calibrate(scores)]
         return np.stack(rows) if rows else np.empty((0, len(self.classes_)))
 
     def judge(self, paths: Iterable[str]) -> Generator[Judged]:
         """Yield what becomes of each file, in order; memory is bounded whatever their number."""
         rest = iter(paths)
-        with self._supply as supply:
-            while chunk := list(islice(rest, supply.rows_at_once)):
-                supplied = supply.fetch(chunk)
-                read = [path for path in dict.fromkeys(chunk) if path in supplied.keys]
+        with self._scorer.working():
+            while chunk := list(islice(rest, self._scorer.at_once)):
+                scored = self._scorer.score_files(chunk)
                 judged: dict[str, NDArray[np.float64]] = {}
-                if read:
-                    rows = self._judge(supply.read([supplied.keys[path] for path in read]))
-                    judged = dict(zip(read, rows, strict=True))
+                if scored.scores:
+                    rows = self._calibrate(np.stack(list(scored.scores.values())))
+                    judged = dict(zip(scored.scores, rows, strict=True))
                 for path in chunk:
-                    yield Judged(path, judged.get(path), supplied.reasons.get(path, ""))
+                    yield Judged(path, judged.get(path), scored.reasons.get(path, ""))
 
     @property
     def seen(self) -> tuple[Frame, ReadingPolicy]:
         """How pictures come to the network, or to the first of several."""
-        return self._supply.seen
+        return self._scorer.seen
 
     @cached_property
-    def validation(self) -> Held:
-        """What the head that never saw them says of the validation pictures."""
-        stored = self.run.predictions
-        chosen = stored.splits == 1
-        logits = as_logits(stored.scores[chosen], are_probabilities=stored.are_probabilities)
-        return Held(logits, stored.labels[chosen])
+    def held_out(self) -> Held:
+        """Pictures by which thresholds are found."""
+        stored, scores, labels = self._read_unseen()
+        # A run with a temperature keeps its predictions calibrated.
+        if self.run.record["temperature"] is None:
+            scores = calibrate(scores, self.temperature, are_probabilities=stored.are_probabilities)
+        return Held(scores, labels)
 
     def _settle_temperature(self) -> float:
-        """Return the run's temperature, or the one that its validation predictions ask for."""
-        if (kept := self.run.record.get("temperature")) is not None:
+        """Return the run's temperature, or the one that its predictions of pictures not seen ask for."""
+        if (kept := self.run.record["temperature"]) is not None:
             return float(kept)
-        held = self.validation
-        if not len(held.labels):
+        stored, scores, labels = self._read_unseen()
+        if not len(labels):
             self._progress.warn(
                 f"{self.run.id} has no validation pictures to calibrate its probabilities with: they are as the head "
                 "gives them"
             )
             return 1.0
-        temperature = fit_temperature(held.logits, held.labels)
+        temperature = fit_temperature(scores, labels, are_probabilities=stored.are_probabilities)
+        which = "pictures that folds left out" if stored.out_of_fold else "validation pictures"
         self._progress.say(
-            f"probabilities are calibrated on the {len(held.labels):,} validation pictures of {self.run.id}: "
-            f"temperature {temperature:.3g}"
+            f"probabilities are calibrated on the {len(labels):,} {which} of {self.run.id}: temperature "
+            f"{temperature:.3g}"
         )
         return temperature
+
+    def _read_unseen(self) -> tuple[Predictions, Scores, NDArray[np.int32]]:
+        """Return the stored predictions, and scores and labels of the pictures that a head had not seen."""
+        stored = self.run.predictions
+        return stored, stored.scores[stored.honest].astype(np.float64), stored.labels[stored.honest]
 
     def _demand(self, paths: Iterable[str]) -> Iterator[NDArray[np.float64]]:
         # Closed at once where it ends early: what was made is stored then.
@@ -212,20 +219,19 @@ class Classifier:
                     raise UnreadableImage(f"cannot predict {judged.path}: {judged.reason}; expected a picture")
                 yield judged.probabilities
 
-    def _judge(self, views: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Return calibrated probabilities (n, c) from the rows of each view (n, d)."""
-        scores = np.mean([self._head(rows) for rows in views], axis=0)
+    def _calibrate(self, scores: Scores) -> NDArray[np.float64]:
+        """Return probabilities from scores, both of shape (n, c)."""
         if scores.shape[1] != len(self.classes_):
             raise DamagedFile(
                 f"{self.run.folder} is damaged: its head tells {scores.shape[1]} classes apart, run.json names "
                 f"{len(self.classes_)}; train it again with --force"
             )
-        logits = as_logits(scores, are_probabilities=self._are_probabilities)
-        return calibrate(logits, self.temperature)
+        return calibrate(scores, self.temperature, are_probabilities=self._scorer.are_probabilities)
 
-    @cached_property
-    def _are_probabilities(self) -> bool:
-        return self.run.predictions.are_probabilities
+
+def is_network(run: Run) -> bool:
+    """Return whether a run is a whole network that was fine-tuned, rather than a head on features."""
+    return "parent" in run.record
 
 
 def find_sets(run: Run, store: FeatureStore) -> tuple[tuple[FeatureSet, ...], ...]:

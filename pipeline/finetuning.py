@@ -23,7 +23,8 @@ from ..cache.table import SPLITS
 from ..models.descent import Descent, Material, begin
 from ..models.distortion import build_distortion
 from ..models.folding import softmax
-from ..models.network import add_preprocessing, build_core, build_stem, load_network, run_network
+from ..models.heads import open_head
+from ..models.network import add_preprocessing, build_core, build_stem, run_network
 from ..models.unfreezing import Unfrozen, check_moves, copy_weights, unfreeze
 from .choosing import BEST
 from .epochs import Course, Splits, measure, run_epochs
@@ -265,7 +266,6 @@ def _describe(
         },
         "warnings": [*examples.warnings, *_warnings(course, tuning, splits)],
         "classes": list(examples.classes),
-        "input_size": list(parent.features.recipe.input_size),
         "features_digest": record["features_digest"],
         "views": 1,
         "augment": "none",
@@ -318,7 +318,7 @@ def _check_end(file: Path, parent: Parent, scores: NDArray[np.float64]) -> None:
     with quiet_decoders(parent.sight.policy):
         pixels = np.stack([parent.sight.read(parent.sight.examples.rows[row]) for row in some])
     check_agreement(
-        softmax(run_network(load_network(file), pixels)),
+        softmax(run_network(open_head(file), pixels)),
         scores[some],
         "the network that was saved does not say of the pictures what was trained: try again with --force",
     )

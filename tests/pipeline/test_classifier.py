@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownFeatures
 from demijohn.cache.runs import write_predictions
-from demijohn.models import BACKBONES, BadWeights
+from demijohn.models import BACKBONES, HEADS, BadWeights
+from demijohn.models.backend import import_keras
 from demijohn.models.engine import Engine
+from demijohn.models.temperature import calibrate, fit_temperature
 from demijohn.pipeline import Classifier, InvalidRequest, UnreadableImage, extract_feature_sets, train_head
-from demijohn.pipeline.temperature import as_logits, calibrate, fit_temperature
+from demijohn.pipeline.images import decode_image
 from PIL import Image
 from support.pictures import COLOURS, encode, picture, write_classes
-from support.standin import TINY
+from support.standin import TINY, build
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             photos,
             store,
             {
-                "usual": train("logistic", usual, views=1),
-                "decision values": train("svm", usual, views=1),
+                **{head: train(head, usual, views=1) for head in HEADS if head != "dense"},
+                "calibrated": train("svm", usual, views=1, calibrated=True),
+                "calibrated in folds": train("centroid", usual, views=1, calibrated=True, folds=3),
+                "calibrated mean over views": train("svm", usual, tta=True, calibrated=True),
                 "a network": train("dense", usual, views=1, settings={"epochs": 3}),
                 "views": train("svm", usual),
                 "mean over views": train("logistic", usual, tta=True),
@@ -68,8 +72,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 WHAT = (
-    "usual",
-    "decision values",
+    *(head for head in HEADS if head != "dense"),
+    "calibrated",
+    "calibrated in folds",
+    "calibrated mean over views",
     "a network",
     "views",
     "mean over views",
@@ -82,10 +88,12 @@ WHAT = (
 def expected(run: Run, split: int) -> Any:
     """Return what the run's stored scores are as calibrated probabilities."""
     stored = run.predictions
-    logits = as_logits(stored.scores, are_probabilities=stored.are_probabilities)
-    validation = stored.splits == 1
-    temperature = fit_temperature(logits[validation], stored.labels[validation])
-    return calibrate(logits[stored.splits == split], temperature)
+    scores = stored.scores.astype(np.float64)
+    if run.record["temperature"] is None:
+        seen = stored.honest
+        temperature = fit_temperature(scores[seen], stored.labels[seen], are_probabilities=stored.are_probabilities)
+        scores = calibrate(scores, temperature, are_probabilities=stored.are_probabilities)
+    return scores[stored.splits == split]
 
 
 @pytest.mark.parametrize("what", WHAT)
@@ -99,9 +107,8 @@ def test_pictures_of_the_data_set_get_the_stored_predictions_without_a_network(
     run = world.runs[what]
     classifier = Classifier.load(run.id, store=world.store)
     stored = run.predictions
-    for split in (1, 2):
-        predicted = classifier.predict(world.paths(run, split))
-        assert predicted.tolist() == classifier.classes_[stored.predicted[stored.splits == split]].tolist()
+    predicted = classifier.predict(world.paths(run, 2))
+    assert predicted.tolist() == classifier.classes_[stored.predicted[stored.splits == 2]].tolist()
     assert np.allclose(classifier.predict_proba(world.paths(run, 2)), expected(run, 2), atol=1e-6)
 
 
@@ -153,7 +160,7 @@ def test_arrays_go_through_the_same_resize(world: World, monkeypatch: pytest.Mon
     ],
 )
 def test_what_is_no_picture_is_told(world: World, pictures: Any, message: str) -> None:
-    classifier = Classifier(world.runs["usual"], FeatureStore(world.store))
+    classifier = Classifier(world.runs["logistic"], FeatureStore(world.store))
     with pytest.raises(InvalidRequest, match=message):
         classifier.predict(pictures)
 
@@ -166,7 +173,7 @@ def test_an_unreadable_file_is_an_error_that_names_it_and_the_others_are_kept(
     bad, good = tmp_path / "bad.jpg", tmp_path / "good.png"
     bad.write_bytes(b"text")
     good.write_bytes(encode(picture(77, colour=COLOURS["blue"])))
-    classifier = Classifier(world.runs["usual"], FeatureStore(store))
+    classifier = Classifier(world.runs["logistic"], FeatureStore(store))
     with pytest.raises(UnreadableImage, match=r"bad\.jpg: a text file, not a picture"):
         classifier.predict([good, bad])
     with pytest.raises(UnreadableImage, match=r"gone\.jpg: cannot be read: No such file"):
@@ -176,14 +183,14 @@ def test_an_unreadable_file_is_an_error_that_names_it_and_the_others_are_kept(
 
 def test_a_temperature_of_the_run_counts(world: World, tmp_path: Path) -> None:
     store = shutil.copytree(world.store, tmp_path / "store")
-    run = world.runs["decision values"]
+    run = world.runs["svm"]
     file = store / "runs" / run.id / "run.json"
     file.write_text(json.dumps({**run.record, "temperature": 2.5}))
     classifier = Classifier.load(run.id, store=store)
     assert classifier.temperature == 2.5
     stored = run.predictions
-    logits = stored.scores[stored.splits == 2].astype(np.float64)
-    assert np.allclose(classifier.predict_proba(world.paths(run, 2)), calibrate(logits, 2.5), atol=1e-6)
+    scores = calibrate(stored.scores[stored.splits == 2].astype(np.float64), 2.5, are_probabilities=False)
+    assert np.allclose(classifier.predict_proba(world.paths(run, 2)), scores, atol=1e-6)
 
 
 def test_the_temperature_is_fitted_on_validation_alone_and_this_is_said(world: World, tmp_path: Path) -> None:
@@ -197,7 +204,7 @@ def test_the_temperature_is_fitted_on_validation_alone_and_this_is_said(world: W
         warn = say
 
     store = shutil.copytree(world.store, tmp_path / "store")
-    run = world.runs["decision values"]
+    run = world.runs["svm"]
     listener: Any = Listener()
     usual = Classifier.load(run.id, store=store, progress=listener)
     assert f"calibrated on the 10 validation pictures of {run.id}: temperature {usual.temperature:.3g}" in "".join(
@@ -218,7 +225,7 @@ def test_the_temperature_is_fitted_on_validation_alone_and_this_is_said(world: W
 
 
 def test_what_is_broken_is_told(world: World, tmp_path: Path) -> None:
-    run = world.runs["usual"]
+    run = world.runs["logistic"]
 
     def broken(name: str) -> Path:
         return shutil.copytree(world.store, tmp_path / name)
@@ -248,3 +255,41 @@ def test_what_is_broken_is_told(world: World, tmp_path: Path) -> None:
     shutil.rmtree(folder)
     with pytest.raises(UnknownFeatures, match=f"features {digest} of tiny, which .* does not hold any more"):
         load(store)
+
+
+def test_a_network_that_was_fine_tuned_is_run_on_pixels_by_the_recipe(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fine-tuning leaves it: one network from uint8 pixels to logits, with its parent's features for the recipe."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    images = keras.Input((16, 16, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(keras.ops.cast(images, "float32"))
+    network = keras.Model(images, keras.layers.Dense(3)(build(top=False)(x)[:, 3, 4]))
+    store = shutil.copytree(world.store, tmp_path / "store")
+    parent = world.runs["svm"]
+    folder = shutil.copytree(parent.folder, store / "runs" / "fine-tuned-tiny-0")
+    network.save(folder / "network.keras")
+    about = {"head": "fine-tuned", "parent": parent.id, "head_file": "network.keras", "temperature": 2.0}
+    (folder / "run.json").write_text(json.dumps({**parent.record, **about}))
+    parts = sorted(path for path in store.glob("features/*/parts/*"))
+    classifier = Classifier.load("fine-tuned", store=store)
+    paths = world.paths(parent, 2)
+    resize = FeatureStore(store).find_feature_set(digest=parent.record["features_digest"]).recipe.resize
+    pixels = [decode_image(Path(path).read_bytes(), (16, 16), resize) for path in paths]
+    logits = np.asarray(network(np.stack(pixels))).astype(np.float64)
+    expected = calibrate(logits, 2.0, are_probabilities=False)
+    assert np.allclose(classifier.predict_proba(paths), expected, atol=1e-5)
+    arrays = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    assert np.allclose(classifier.predict_proba(arrays), expected, atol=1e-5)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"text")
+    judged = list(classifier.judge([str(bad), paths[0], "gone.jpg", paths[0]]))
+    assert [each.reason for each in judged] == [
+        "a text file, not a picture",
+        "",
+        "cannot be read: No such file or directory",
+        "",
+    ]
+    assert [each.probabilities is None for each in judged] == [True, False, True, False]
+    assert sorted(path for path in store.glob("features/*/parts/*")) == parts

@@ -14,7 +14,8 @@ import pytest
 from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownRun
 from demijohn.models import UnknownLayer, UnsuitableSetting
 from demijohn.models.backbones import BACKBONES
-from demijohn.models.network import load_network, run_network
+from demijohn.models.heads import open_head
+from demijohn.models.network import run_network
 from demijohn.pipeline import (
     InvalidRequest,
     OtherNumbers,
@@ -74,7 +75,7 @@ def tune(store: Path, unfreeze: str, **settings: Any) -> Run:
 
 
 def weights_of(run: Run) -> dict[str, np.ndarray]:
-    core = load_network(run.folder / "network.keras").get_layer("core")
+    core = open_head(run.folder / "network.keras").get_layer("core")
     return {variable.path.removeprefix("core/"): np.asarray(variable).copy() for variable in core.variables}
 
 
@@ -95,7 +96,7 @@ def test_the_run_is_like_any_other(store: Path, made: Path) -> None:
     # Predictions are those of the saved network on the files.
     predictions, table = run.predictions, FeatureStore(store).find_dataset()
     paths = {row.key: made / "photos" / row.path for row in table.rows}
-    network = load_network(run.folder / "network.keras")
+    network = open_head(run.folder / "network.keras")
     # A key may end in zeros, which numpy leaves out of a scalar.
     files = [paths[key.ljust(32, b"\0")] for key in predictions.keys.tolist()]
     pixels = [decode_image(file.read_bytes(), (16, 16), "squash-bilinear") for file in files]
