@@ -17,7 +17,6 @@ from pathlib import Path
 
 from demijohn.cache import Run
 from demijohn.pipeline import Tuning, extract_features, fine_tune, finetuning, train_head
-from demijohn.pipeline.worth import compare_with_parent
 
 
 def main() -> None:
@@ -53,13 +52,13 @@ def main() -> None:
             return fine_tune(head.id, tuning=tuning, store=store, force=force)
 
         cached = tune(given.block)
-        tell(f"{given.block}, cached maps", cached, cached.record["seconds"], head)
+        tell(f"{given.block}, cached maps", cached, cached.record["seconds"])
         fits, finetuning.fits_into_memory = finetuning.fits_into_memory, lambda *_: False
         through = tune(given.block, force=True)
         finetuning.fits_into_memory = fits
-        tell(f"{given.block}, end to end", through, through.record["seconds"], head)
+        tell(f"{given.block}, end to end", through, through.record["seconds"])
         whole = tune("all")
-        tell("all", whole, whole.record["seconds"], head)
+        tell("all", whole, whole.record["seconds"])
         slow, fast = (run.record["found"]["epoch_seconds"] for run in (through, cached))
         print(
             f"an epoch of {given.block}: {slow:.2f} s end to end, {fast:.2f} s on cached maps: {slow / fast:.1f} times"
@@ -79,15 +78,14 @@ def sample(source: Path, root: Path, per_class: int, test: int, seed: int) -> No
             files = files[count:]
 
 
-def tell(name: str, run: Run, seconds: float, head: Run | None = None) -> None:
+def tell(name: str, run: Run, seconds: float) -> None:
     """Print a line."""
     test = run.record["metrics"]["test"]
     low, high = test["accuracy_interval"]
     line = f"{name:24}{100 * test['accuracy']:6.1f} [{100 * low:.1f}, {100 * high:.1f}]  {seconds / 60:5.1f} min"
-    worth = compare_with_parent(run, head) if head else None
-    if worth:
-        ends = ", ".join(f"{100 * each:+.1f}" for each in worth.interval)
-        line += f"  {100 * worth.difference:+.1f} [{ends}] points, p {worth.p:.2g}"
+    if worth := run.record.get("worth"):
+        ends = ", ".join(f"{100 * each:+.1f}" for each in worth["interval"])
+        line += f"  {100 * worth['difference']:+.1f} [{ends}] points, p {worth['p']:.2g}"
     print(line, flush=True)
 
 

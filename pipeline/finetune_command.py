@@ -55,19 +55,16 @@ def fine_tune_command(
     kill, the same command goes on after the last finished epoch. The answer says what was gained over the run that it
     started from, and whether that is more than luck.
     """
-    from ..cache.store import FeatureStore
     from .finetuning import fine_tune
     from .tuning import Tuning
-    from .worth import compare_with_parent
 
     tuning = Tuning(**{name: value for name, value in settings.items() if value is not None})
     tuned = fine_tune(
         run, tuning=tuning, store=store, results=results, dataset=dataset, seed=seed, force=force, progress=progress
     )
-    worth = compare_with_parent(tuned, FeatureStore(store, results).find_run(tuned.record["parent"]))
     if as_json:
-        print_json({**tuned.record, "worth": worth.to_json() if worth else None})
+        print_json(tuned.record)
     else:
         answers.print_runs([tuned.record])
-        if worth:
-            click.echo(worth.sentence)
+        if tuned.record["worth"]:
+            click.echo(tuned.record["worth"]["sentence"])

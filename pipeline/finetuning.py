@@ -37,6 +37,7 @@ from .progress import SILENT, Progress
 from .provenance import describe_environment
 from .reopening import find_network
 from .tuning import FINE_TUNED, Tuning
+from .worth import judge_worth
 
 NETWORK = "network.keras"
 _ASSERTED, _LOOKED_AT = 256, 16
@@ -149,7 +150,11 @@ def fine_tune(
     scores = softmax(logits)
     about = _describe(identity, parent, network, tuning, seed, course, scores, maps)
     about["seconds"] = round(time.monotonic() - started + course.earlier, 3)
-    finished = _write_run(kept.run_folder(identity), about, parent, network, course, scores)
+    predictions = _predictions(parent, scores)
+    groups = parent.sight.examples.groups
+    worth = judge_worth(identity, predictions, parent.run, seconds=about["seconds"], groups=groups)
+    about["worth"] = None if worth is None else worth.to_json()
+    finished = _write_run(kept.run_folder(identity), about, parent, network, course, predictions)
     kept.checkpoint(identity).unlink(missing_ok=True)
     for warning in about["warnings"]:
         progress.warn(warning)
@@ -290,21 +295,12 @@ def _warnings(course: Course, tuning: Tuning, splits: NDArray[np.uint8]) -> list
 
 
 def _write_run(
-    folder: Path, about: dict[str, Any], parent: Parent, network: Network, course: Course, scores: NDArray[np.float64]
+    folder: Path, about: dict[str, Any], parent: Parent, network: Network, course: Course, predictions: Predictions
 ) -> Run:
-    examples = parent.sight.examples
     with new_run(folder) as temporary:
         file = temporary / NETWORK
         add_preprocessing(network.frozen.backbone, network.core).save(file)
-        _check_end(file, parent, scores)
-        predictions = Predictions(
-            keys=keys_to_array([row.key for row in examples.rows]),
-            labels=examples.labels,
-            splits=examples.splits,
-            predicted=scores.argmax(axis=1).astype(np.int32),
-            scores=scores.astype(np.float32),
-            are_probabilities=True,
-        )
+        _check_end(file, parent, predictions.scores)
         write_predictions(temporary / "predictions.h5", predictions)
         write_history(temporary / "history.csv", course.history)
         files = {"head_file": NETWORK, "selection_file": NETWORK, "head_bytes": file.stat().st_size}
@@ -312,7 +308,19 @@ def _write_run(
     return read_run(folder)
 
 
-def _check_end(file: Path, parent: Parent, scores: NDArray[np.float64]) -> None:
+def _predictions(parent: Parent, scores: NDArray[np.float64]) -> Predictions:
+    examples = parent.sight.examples
+    return Predictions(
+        keys=keys_to_array([row.key for row in examples.rows]),
+        labels=examples.labels,
+        splits=examples.splits,
+        predicted=scores.argmax(axis=1).astype(np.int32),
+        scores=scores.astype(np.float32),
+        are_probabilities=True,
+    )
+
+
+def _check_end(file: Path, parent: Parent, scores: NDArray[np.float32]) -> None:
     """See that the file gives of some pictures what was judged, from their pixels on."""
     some = np.linspace(0, len(scores) - 1, min(_LOOKED_AT, len(scores))).astype(int)
     with quiet_decoders(parent.sight.policy):

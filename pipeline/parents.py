@@ -104,7 +104,7 @@ def find_parent(store: FeatureStore, name: str, *, dataset: str | None, progress
     return Parent(run, features, Sight(table, examples, features.recipe), request_of(store, features, progress))
 
 
-def check_agreement(one: NDArray[np.float64], other: NDArray[np.float64], told: str) -> None:
+def check_agreement(one: NDArray[np.floating], other: NDArray[np.floating], told: str) -> None:
     """See that two ways to compute probabilities (n, c) agree.
 
     Parameters

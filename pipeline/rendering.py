@@ -167,6 +167,10 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
         lines += [f"![{_escape(title)}]({path})", ""]
     sections = [
         ("What views gained and cost", [describe_gain(each) for each in report["views"]]),
+        (
+            "What fine-tuning gained and cost",
+            [f"{run['run']}: {run['worth']['sentence']}" for run in runs if run.get("worth")],
+        ),
         ("Splits and labels", report["notes"]),
         ("Warnings", [f"{run['run']}: {warning}" for run in runs for warning in run["warnings"]]),
         ("Skipped pictures", [f"{each['path']}: {each['reason']}" for each in report["skipped"]]),

@@ -1,10 +1,12 @@
-"""What fine-tuning gained and cost: each fine-tuned run against the one that it started from, picture by picture."""
+"""What fine-tuning gained and cost: a fine-tuned network against the head that it started from, picture by picture."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..cache.runs import Run
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache.runs import Predictions, Run
 from ..cache.table import SPLITS
 from .comparison import compare_runs
 from .pairs import Judged
@@ -15,7 +17,6 @@ from .units import format_duration, format_points
 class Worth:
     """A fine-tuned run against its parent."""
 
-    run: str
     parent: str
     split: str
     """On whose pictures the two are compared: test where it has any, else validation."""
@@ -28,8 +29,6 @@ class Worth:
     """Exact McNemar test."""
     shown: bool
     """Whether the gain is more than luck."""
-    seconds: float
-    """That fine-tuning took."""
     sentence: str
 
     def to_json(self) -> dict[str, Any]:
@@ -37,51 +36,51 @@ class Worth:
         return {**asdict(self), "interval": list(self.interval)}
 
 
-def compare_with_parents(runs: Sequence[Run]) -> list[Worth]:
-    """Return what every fine-tuned run gained over its parent, where that is among the runs, in their order."""
-    known = {run.id: run for run in runs}
-    pairs = [(run, known.get(run.record.get("parent", ""))) for run in runs]
-    return [worth for run, parent in pairs if (worth := compare_with_parent(run, parent))]
+def judge_worth(
+    run: str, predictions: Predictions, parent: Run, *, seconds: float, groups: NDArray[np.int64] | None = None
+) -> Worth | None:
+    """Return what a fine-tuned run gained over its parent; None where there is no picture to judge by.
 
-
-def compare_with_parent(run: Run, parent: Run | None) -> Worth | None:
-    """Return what a run gained over its parent; None where that has gone, or there is no picture to judge by."""
-    splits = [split for split in SPLITS[1:] if run.record["metrics"][split]["images"]]
-    if parent is None or not splits:
-        return None
+    Parameters
+    ----------
+    run : str
+        Its id.
+    predictions : Predictions
+        Of n pictures.
+    parent : Run
+    seconds : float
+        That fine-tuning took.
+    groups : ndarray of shape (n,), int64, optional
+        Pictures with one number belong together.
+    """
     # The last of validation and test that has pictures.
-    number = SPLITS.index(splits[-1])
-    [found] = compare_runs([_judged(run, number), _judged(parent, number)])
-    low, high = found.interval
-    verb, sign = ("gained", 1) if found.difference >= 0 else ("lost", -1)
-    ends = sorted((sign * low, sign * high))
-    outcome = {"better": "the gain is shown", "worse": "it is shown to be worse: keep the head"}.get(
-        found.verdict, "not shown to be worth it"
+    split = int(predictions.splits.max())
+    if not split:
+        return None
+    [found] = compare_runs(
+        [_judged(run, predictions, split, groups), _judged(parent.id, parent.predictions, split, None)]
     )
+    verb, sign = ("gained", 1) if found.difference >= 0 else ("lost", -1)
+    low, high = sorted(sign * end for end in found.interval)
+    outcomes = {"better": "the gain is shown", "worse": "it is shown to be worse, keep the head"}
+    minutes = format_duration(seconds).replace(" min", " minutes").replace(" s", " seconds").replace(" h", " hours")
     return Worth(
-        run=run.id,
         parent=parent.id,
-        split=splits[-1],
+        split=SPLITS[split],
         images=found.images,
         difference=found.difference,
         interval=found.interval,
         p=found.p,
         shown=found.verdict == "better",
-        seconds=run.record["seconds"],
         sentence=(
             f"fine-tuning {verb} {format_points(abs(found.difference))} points "
-            f"[{format_points(ends[0])}, {format_points(ends[1])}] of {splits[-1]} accuracy over {parent.id} "
-            f"for {_minutes(run.record['seconds'])}: {outcome}"
+            f"[{format_points(low)}, {format_points(high)}] of {SPLITS[split]} accuracy over {parent.id} "
+            f"for {minutes}: {outcomes.get(found.verdict, 'not shown to be worth it')}"
         ),
     )
 
 
-def _minutes(seconds: float) -> str:
-    return format_duration(seconds).replace(" min", " minutes").replace(" s", " seconds").replace(" h", " hours")
-
-
-def _judged(run: Run, split: int) -> Judged:
-    predictions = run.predictions
+def _judged(run: str, predictions: Predictions, split: int, groups: NDArray[np.int64] | None) -> Judged:
     chosen = predictions.splits == split
     right = predictions.predicted[chosen] == predictions.labels[chosen]
-    return Judged(run.id, predictions.keys[chosen], right)
+    return Judged(run, predictions.keys[chosen], right, None if groups is None else groups[chosen])
