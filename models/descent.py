@@ -25,9 +25,9 @@ _NO_DECAY = ["bias", "gamma", "beta"]
 class Pace:
     """How fast a network is trained."""
 
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     """Of the unfrozen part of the backbone, at its highest."""
-    head_learning_rate: float = 1e-3
+    head_learning_rate: float = 1e-4
     """Of the head, at its highest."""
     weight_decay: float = 1e-2
     """Share of each kernel that goes per step, times the learning rate."""

@@ -25,10 +25,10 @@ from .console import print_json
 @click.option("--epochs", type=click.IntRange(1), help="At most this many. [10]")
 @click.option("--batch-size", type=click.IntRange(1), help="Pictures per step. [32]")
 @click.option(
-    "--learning-rate", type=options.positive, metavar="NUMBER", help="Of the unfrozen layers, at its highest. [0.0001]"
+    "--learning-rate", type=options.positive, metavar="NUMBER", help="Of the unfrozen layers, at its highest. [0.00003]"
 )
 @click.option(
-    "--head-learning-rate", type=options.positive, metavar="NUMBER", help="Of the head, at its highest. [0.001]"
+    "--head-learning-rate", type=options.positive, metavar="NUMBER", help="Of the head, at its highest. [0.0001]"
 )
 @click.option("--weight-decay", type=options.share, metavar="NUMBER", help="[0.01]")
 @click.option("--clip", type=options.positive, metavar="NUMBER", help="Greatest norm of the gradients. [1]")

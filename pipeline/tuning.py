@@ -31,9 +31,9 @@ class Tuning:
     epochs: int = 10
     """At most."""
     batch_size: int = 32
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     """Of the unfrozen layers, at its highest."""
-    head_learning_rate: float = 1e-3
+    head_learning_rate: float = 1e-4
     """Of the head, at its highest."""
     weight_decay: float = 1e-2
     clip: float = 1.0
