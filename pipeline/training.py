@@ -18,6 +18,7 @@ from ..cache.part import keys_to_array
 from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
+from ..models.errors import UnsuitableRows
 from ..models.estimator import Head, scores_of
 from ..models.folds import assign_folds
 from ..models.heads import HEADS, HeadRecord, find_head
@@ -289,9 +290,10 @@ def _ways(
 
 def _can_be_shared(material: Material, seed: int) -> bool:
     """Say whether FOLDS folds leave two classes to train on each."""
-    if len(np.unique(material.groups)) < FOLDS:
+    try:
+        fold = assign_folds(material.labels, material.groups, FOLDS, seed=seed)
+    except UnsuitableRows:
         return False
-    fold = assign_folds(material.labels, material.groups, FOLDS, seed=seed)
     return all(len(np.unique(material.labels[fold != number])) > 1 for number in range(FOLDS))
 
 
