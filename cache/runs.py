@@ -14,7 +14,7 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DamagedFile, NewerFormat
-from .files import PARTIAL, fsync, partial_name, read_json, remove_leftovers, writing_errors
+from .files import PARTIAL, fsync, partial_name, read_json, remove_leftovers, write_bytes, writing_errors
 from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
 
@@ -162,6 +162,12 @@ def _from_older(record: dict[str, Any]) -> dict[str, Any]:
     heads = {"selection_file": record.get("head_file"), "refit": False, "folds": None, "temperature": None}
     request = {"request": {"folds": None, "refit": False, "calibrated": False}}
     return {**views, **heads, **request, **record}
+
+
+def write_history(path: Path, points: Sequence[dict[str, float]]) -> None:
+    """Write history.csv: a row per epoch; all points have the same columns."""
+    lines = [",".join(f"{value:.7g}" for value in point.values()) for point in points]
+    write_bytes(path, ("\n".join([",".join(points[0]), *lines]) + "\n").encode())
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

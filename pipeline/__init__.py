@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
+    from .finetuning import fine_tune
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .reporting import Report, report_heads
     from .training import train_head, train_heads
     from .transformer import BottleneckFeatures
+    from .tuning import Tuning
     from .upkeep import (
         Change,
         Holding,
@@ -66,6 +68,7 @@ _HOMES = {
     "Recomputation": "recomputation",
     "Report": "reporting",
     "TooManyUnreadable": "errors",
+    "Tuning": "tuning",
     "UnreadableImage": "errors",
     "Verified": "upkeep",
     "audit": "auditing",
@@ -75,6 +78,7 @@ _HOMES = {
     "export_cache": "upkeep",
     "extract_feature_sets": "extraction",
     "extract_features": "extraction",
+    "fine_tune": "finetuning",
     "list_features": "upkeep",
     "plan_features": "outlook",
     "predict": "prediction",
@@ -110,6 +114,7 @@ __all__ = [
     "Recomputation",
     "Report",
     "TooManyUnreadable",
+    "Tuning",
     "UnreadableImage",
     "Verified",
     "audit",
@@ -119,6 +124,7 @@ __all__ = [
     "export_cache",
     "extract_feature_sets",
     "extract_features",
+    "fine_tune",
     "list_features",
     "plan_features",
     "predict",

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cache.files import write_bytes, write_json
+from ..cache.files import write_json
 from ..cache.part import keys_to_array
-from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
+from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_history, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
 from ..models.errors import UnsuitableRows
@@ -324,7 +324,7 @@ def _write_run(
             fitted.selection.save(selection)
         write_predictions(temporary / "predictions.h5", predictions)
         if fitted.selection.history_:
-            write_bytes(temporary / "history.csv", _history(fitted.selection.history_).encode())
+            write_history(temporary / "history.csv", fitted.selection.history_)
         write_json(
             temporary / "run.json",
             {
@@ -340,12 +340,6 @@ def _write_run(
     for warning in about["warnings"]:
         progress.warn(warning)
     return read_run(folder)
-
-
-def _history(points: Sequence[dict[str, float]]) -> str:
-    names = list(points[0])
-    lines = [",".join(f"{point[name]:.7g}" for name in names) for point in points]
-    return "\n".join([",".join(names), *lines]) + "\n"
 
 
 def _summary(about: dict[str, Any]) -> str:
