@@ -1,0 +1,173 @@
+"""Does an exported model say what demijohn says? It is run by its own runtime, from picture files, and compared.
+
+The pictures go through the script that is written beside the model, and what they are compared with
+are the predictions that the metrics of the run are made of: another decoder, resize, preprocessing,
+order of classes or arithmetic cannot pass.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache.index import hash_file
+from ..cache.part import Key
+from ..cache.runs import Run
+from ..cache.table import SPLITS, Dataset
+from ..models.artefacts import Artefact
+from ..models.backend import quiet_libraries
+from .errors import NoImages, OtherPredictions
+from .prediction_script import Script
+from .temperature import as_logits, calibrate
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Pictures that an artefact is run on."""
+
+    names: tuple[str, ...]
+    """Paths relative to the data set's root."""
+    split: str
+    pixels: NDArray[np.uint8]
+    """(n, h, w, 3), as the script reads them."""
+    expected: NDArray[np.float64]
+    """(n, c), the probabilities of the run."""
+    unread: tuple[str, ...]
+    """Paths of pictures that the script refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How an artefact agrees with demijohn."""
+
+    artefact: str
+    """Its file."""
+    runtime: str
+    """With its version."""
+    pictures: int
+    same_class: int
+    greatest_difference: float
+    """Of a probability."""
+    tolerance: float
+    bytes: int
+    """Of the file."""
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        return (
+            f"{self.artefact} by {self.runtime}: {self.same_class:,} of {self.pictures:,} pictures in the same class, "
+            f"probabilities within {self.greatest_difference:.1e}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "artefact": self.artefact,
+            "runtime": self.runtime,
+            "pictures": self.pictures,
+            "same_class": self.same_class,
+            "greatest_difference": self.greatest_difference,
+            "tolerance": self.tolerance,
+            "bytes": self.bytes,
+        }
+
+
+def expect(run: Run) -> NDArray[np.float64]:
+    """Return the probabilities (n, c) that a run gives its pictures, calibrated where it has a temperature."""
+    predictions, temperature = run.predictions, run.record.get("temperature")
+    logits = as_logits(predictions.scores, are_probabilities=predictions.are_probabilities)
+    return calibrate(logits, temperature or 1.0)
+
+
+def choose_pictures(run: Run, table: Dataset, script: Script, count: int) -> Checked:
+    """Return pictures of the run, read by the script: of the test split, else validation, else train.
+
+    Parameters
+    ----------
+    run : Run
+    table : Dataset
+        Where the pictures are.
+    script : Script
+    count : int
+        How many, if there are so many.
+
+    Raises
+    ------
+    NoImages
+        None is where it was, with the bytes that it had.
+    """
+    predictions = run.predictions
+    split = int(predictions.splits.max())
+    chosen = np.flatnonzero(predictions.splits == split).tolist()
+    paths: dict[Key, str] = {row.key: row.path for row in table.rows}
+    names, unread, pixels, rows = [], [], [], []
+    for row in random.Random(0).sample(chosen, len(chosen)):
+        key = predictions.keys[row : row + 1].tobytes()
+        path = table.origin.root / paths.get(key, "")
+        if not path.is_file() or hash_file(path).key != key:
+            continue
+        try:
+            pixels.append(script.read_picture(str(path)))
+        except Exception:  # noqa: BLE001 - decoders raise whatever they stumble over
+            unread.append(paths[key])
+            continue
+        names.append(paths[key])
+        rows.append(row)
+        if len(rows) == count:
+            break
+    if not rows:
+        raise NoImages(
+            f"no {SPLITS[split]} picture of {run.id} is below {table.origin.root} as it was, and readable by the script: "
+            "an export is checked on them; put them back, or run extract-features on their new folder"
+        )
+    return Checked(tuple(names), SPLITS[split], np.concatenate(pixels), expect(run)[rows], tuple(unread))
+
+
+def check_parity(
+    artefact: Artefact, path: Path, script: Script, pictures: Checked, classes: Sequence[str], *, tolerance: float
+) -> Parity:
+    """Return how an artefact agrees with demijohn, run by its own runtime.
+
+    A class may differ only where two are equally probable within the tolerance.
+
+    Raises
+    ------
+    OtherPredictions
+        It does not: its classes are others, or a probability is off by more than the tolerance.
+    """
+    with quiet_libraries():
+        found, predict = script.load_model(str(path))
+        told = np.concatenate([predict(image[None]) for image in pictures.pixels]).astype(np.float64)  # (n, c)
+    if list(found) != list(classes):
+        raise OtherPredictions(f"{artefact.file} holds the classes {found}, expected {list(classes)}")
+    if told.shape != pictures.expected.shape:
+        raise OtherPredictions(f"{artefact.file} gives {told.shape}, expected {pictures.expected.shape}")
+    # NaN is as far off as can be.
+    off = np.nan_to_num(np.abs(told - pictures.expected), nan=np.inf).max(axis=1)  # (n,)
+    parity = Parity(
+        artefact=artefact.file,
+        runtime=artefact.runtime_version(),
+        pictures=len(off),
+        same_class=int((told.argmax(axis=1) == pictures.expected.argmax(axis=1)).sum()),
+        greatest_difference=float(off.max()),
+        tolerance=tolerance,
+        bytes=path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in path.rglob("*")),
+    )
+    if parity.greatest_difference > tolerance:
+        worst = int(off.argmax())
+        says, expected = (_describe(each[worst], classes) for each in (told, pictures.expected))
+        raise OtherPredictions(
+            f"{artefact.file} differs from demijohn on {np.count_nonzero(off > tolerance):,} of {len(off):,} "
+            f"{pictures.split} pictures, most on {pictures.names[worst]}: it says {says}, expected {expected} "
+            f"within {tolerance:g}; nothing was exported"
+        )
+    return parity
+
+
+def _describe(probabilities: NDArray[np.float64], classes: Sequence[str]) -> str:
+    best = int(probabilities.argmax())
+    return f"{classes[best]} {probabilities[best]:.4f}"
