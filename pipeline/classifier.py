@@ -1,0 +1,269 @@
+"""A run ready to predict: features through the store, the run's own head, calibrated probabilities.
+
+The classes are the run's, in its order, and are never derived again. Pictures come to the network by the
+recipe that the head was trained with, so nothing about them can be set here.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache.errors import CacheError, DamagedFile, UnknownFeatures
+from ..cache.features import FeatureSet
+from ..cache.runs import Run
+from ..cache.store import FeatureStore
+from ..models.heads import load_head
+from .choosing import BEST, choose_run
+from .errors import InvalidRequest, UnreadableImage
+from .feed import Frame
+from .images import MAX_PIXELS, ReadingPolicy
+from .inputs import JOINT
+from .progress import SILENT, Progress
+from .reopening import Reopener
+from .supply import FeatureSupply, Pixels
+from .temperature import as_logits, calibrate, fit_temperature
+
+_ARRAYS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a head makes of one file."""
+
+    path: str
+    probabilities: NDArray[np.float64] | None
+    """(c,) calibrated, in the order of the classes; None where the picture cannot be read."""
+    reason: str
+    """Why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The validation pictures of a run, which its selection head was not trained on."""
+
+    logits: NDArray[np.float64]
+    """(n, c)."""
+    labels: NDArray[np.int32]
+    """(n,) position of the true class."""
+
+
+class Classifier:
+    """A trained run as a classifier of pictures.
+
+    Parameters
+    ----------
+    run : Run
+    store : FeatureStore
+        Where its features are, and where those of predicted pictures go.
+    max_pixels : int
+        Larger pictures are refused.
+    progress : Progress
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (c,), str
+        The class names, in the order of the probabilities.
+    temperature : float
+        By which scores are divided; see `temperature`.
+    """
+
+    def __init__(
+        self, run: Run, store: FeatureStore, *, max_pixels: int = MAX_PIXELS, progress: Progress = SILENT
+    ) -> None:
+        self.run = run
+        self.classes_: NDArray[np.str_] = np.array(run.record["classes"], dtype=np.str_)
+        self._head = load_head(run.folder / run.record["head_file"])
+        self._progress = progress
+        views = find_sets(run, store)
+        reopener = Reopener(store, [each for sets in views for each in sets], progress)
+        self._supply = FeatureSupply(store, views, reopener.open, max_pixels=max_pixels)
+        self.temperature = self._settle_temperature()
+
+    @classmethod
+    def load(
+        cls,
+        run: str = BEST,
+        *,
+        store: str | Path = "bottlenecks",
+        results: str | Path | None = None,
+        dataset: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+        progress: Progress = SILENT,
+    ) -> Self:
+        """Return the classifier of a run.
+
+        Parameters
+        ----------
+        run : str
+            Its id, the beginning of it, or `best`: the best of the data set by validation.
+        store : path
+            Folder that keeps everything.
+        results : path, optional
+            Folder of the run, where it is not in the store.
+        dataset : str, optional
+            Whose best run; needed only where the store holds several.
+        max_pixels : int
+            Larger pictures are refused.
+        progress : Progress
+
+        Raises
+        ------
+        UnknownRun, UnknownDataset, UnknownFeatures
+            What was asked for, or what it stands on, is not there; the message says what is.
+        BadWeights, DamagedFile
+            A file of the run is damaged.
+        """
+        kept = FeatureStore(store, results)
+        chosen = choose_run(kept, run, dataset=dataset, progress=progress)
+        return cls(chosen, kept, max_pixels=max_pixels, progress=progress)
+
+    def predict(self, images: Sequence[str | Path] | Sequence[Pixels] | Pixels) -> NDArray[np.str_]:
+        """Return the class of each picture, shape (n,); see `predict_proba`."""
+        return np.asarray(self.classes_[self.predict_proba(images).argmax(axis=1)])
+
+    def predict_proba(self, images: Sequence[str | Path] | Sequence[Pixels] | Pixels) -> NDArray[np.float64]:
+        """Return calibrated probabilities of shape (n, c), in the order of `classes_`.
+
+        Parameters
+        ----------
+        images : sequence of paths, ndarray of shape (n, h, w, 3), or sequence of ndarrays of shape (h, w, 3)
+            Files, whose features are kept in the store; or RGB pixels, uint8 in 0..255, of any size, which go through
+            the same resize and are not kept.
+
+        Raises
+        ------
+        UnreadableImage
+            A file cannot be read; the message names it.
+        InvalidRequest
+            An array is something else.
+        """
+        if isinstance(images, str | Path):
+            raise InvalidRequest(f"expected a sequence of pictures, found one path: write [{str(images)!r}]")
+        several = list(images)
+        if several and isinstance(several[0], str | Path):
+            rows = list(self._demand(map(str, several)))
+        else:
+            _check_arrays(several)
+            blocks = range(0, len(several), _ARRAYS_AT_ONCE)
+            rows = [
+                row
+                for start in blocks
+                for row in self._judge(self._supply.compute(several[start : start + _ARRAYS_AT_ONCE]))
+            ]
+        return np.stack(rows) if rows else np.empty((0, len(self.classes_)))
+
+    def judge(self, paths: Iterable[str]) -> Generator[Judged]:
+        """Yield what becomes of each file, in order; memory is bounded whatever their number."""
+        rest = iter(paths)
+        with self._supply as supply:
+            while chunk := list(islice(rest, supply.rows_at_once)):
+                supplied = supply.fetch(chunk)
+                read = [path for path in dict.fromkeys(chunk) if path in supplied.keys]
+                judged: dict[str, NDArray[np.float64]] = {}
+                if read:
+                    rows = self._judge(supply.read([supplied.keys[path] for path in read]))
+                    judged = dict(zip(read, rows, strict=True))
+                for path in chunk:
+                    yield Judged(path, judged.get(path), supplied.reasons.get(path, ""))
+
+    @property
+    def seen(self) -> tuple[Frame, ReadingPolicy]:
+        """How pictures come to the network, or to the first of several."""
+        return self._supply.seen
+
+    @cached_property
+    def validation(self) -> Held:
+        """What the head that never saw them says of the validation pictures."""
+        stored = self.run.predictions
+        chosen = stored.splits == 1
+        logits = as_logits(stored.scores[chosen], are_probabilities=stored.are_probabilities)
+        return Held(logits, stored.labels[chosen])
+
+    def _settle_temperature(self) -> float:
+        """Return the run's temperature, or the one that its validation predictions ask for."""
+        if (kept := self.run.record.get("temperature")) is not None:
+            return float(kept)
+        held = self.validation
+        if not len(held.labels):
+            self._progress.warn(
+                f"{self.run.id} has no validation pictures to calibrate its probabilities with: they are as the head "
+                "gives them"
+            )
+            return 1.0
+        temperature = fit_temperature(held.logits, held.labels)
+        self._progress.say(
+            f"probabilities are calibrated on the {len(held.labels):,} validation pictures of {self.run.id}: "
+            f"temperature {temperature:.3g}"
+        )
+        return temperature
+
+    def _demand(self, paths: Iterable[str]) -> Iterator[NDArray[np.float64]]:
+        # Closed at once where it ends early: what was made is stored then.
+        with closing(self.judge(paths)) as every:
+            for judged in every:
+                if judged.probabilities is None:
+                    raise UnreadableImage(f"cannot predict {judged.path}: {judged.reason}; expected a picture")
+                yield judged.probabilities
+
+    def _judge(self, views: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return calibrated probabilities (n, c) from the rows of each view (n, d)."""
+        scores = np.mean([self._head(rows) for rows in views], axis=0)
+        if scores.shape[1] != len(self.classes_):
+            raise DamagedFile(
+                f"{self.run.folder} is damaged: its head tells {scores.shape[1]} classes apart, run.json names "
+                f"{len(self.classes_)}; train it again with --force"
+            )
+        logits = as_logits(scores, are_probabilities=self._are_probabilities)
+        return calibrate(logits, self.temperature)
+
+    @cached_property
+    def _are_probabilities(self) -> bool:
+        return self.run.predictions.are_probabilities
+
+
+def find_sets(run: Run, store: FeatureStore) -> tuple[tuple[FeatureSet, ...], ...]:
+    """Return the feature sets that a run sees, per view that it judges by: view 0, and the others with `--tta`.
+
+    Raises
+    ------
+    UnknownFeatures
+        The store does not hold them any more.
+    """
+    record: dict[str, Any] = run.record
+    found = store.survey()
+    sets = {each.digest: each for _, each in found if isinstance(each, FeatureSet)}
+    chosen = []
+    for digest in record["features_digest"].split(JOINT):
+        if digest not in sets:
+            for folder, error in found:
+                if folder.name.endswith(digest[:12]) and isinstance(error, CacheError):
+                    raise error
+            raise UnknownFeatures(
+                f"{run.id} was trained on the features {digest[:12]} of {record['backbone']}, which {store.folder} "
+                "does not hold any more: run extract-features as it was run then, or train a new run"
+            )
+        chosen.append(sets[digest])
+    first = tuple(chosen)
+    further = range(1, record["views"]) if record["tta"] else ()
+    views = [
+        tuple(store.feature_set(each.recipe.of_view(number, record["augment"])) for each in first) for number in further
+    ]
+    return (first, *views)
+
+
+def _check_arrays(pictures: Sequence[Any]) -> None:
+    for number, each in enumerate(pictures):
+        if not isinstance(each, np.ndarray) or each.dtype != np.uint8 or each.ndim != 3 or each.shape[2] != 3:
+            found = f"{each.shape} {each.dtype}" if isinstance(each, np.ndarray) else type(each).__name__
+            raise InvalidRequest(
+                f"picture {number} is {found}: expected paths, or arrays of shape (h, w, 3), uint8, RGB in 0..255"
+            )
+        if not each.size:
+            raise InvalidRequest(f"picture {number} is of shape {each.shape}: expected at least one pixel")
