@@ -6,6 +6,7 @@ as properties (ONNX).
 """
 
 import json
+import math
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -77,15 +78,17 @@ def choose_artefacts(formats: Sequence[str]) -> tuple[Artefact, ...]:
     return chosen
 
 
-def finish_network(network: Any, *, temperature: float | None = None) -> Any:
-    """Return a network with probabilities in place of logits.
+def finish_network(network: Any, *, temperature: float = 1.0, least: float = 0.0) -> Any:
+    """Return a network with calibrated probabilities in place of logits.
 
     Parameters
     ----------
     network : Keras model
         (n, h, w, 3) uint8 pixels to logits (n, c); it is not changed, but for names of layers.
-    temperature : float, optional
+    temperature : float
         That its logits are divided by.
+    least : float
+        Where the head gives probabilities, lower ones than this count as this before they are calibrated.
 
     Returns
     -------
@@ -93,11 +96,12 @@ def finish_network(network: Any, *, temperature: float | None = None) -> Any:
         From the one input `images` to the one output `probabilities`, (n, c) float32.
     """
     keras = import_keras()
-    x = network.output
-    if temperature is not None:
-        x = keras.layers.Rescaling(1 / temperature, name="temperature")(x)
-    x = keras.layers.Softmax(name=OUTPUT)(x)
-    finished = keras.Model(network.input, {OUTPUT: x}, name="classifier")
+    layers, x = keras.layers, network.output
+    if temperature != 1 and least:
+        x = keras.ops.maximum(layers.Activation("log_softmax", name="sure")(x), math.log(least))
+    if temperature != 1:
+        x = layers.Rescaling(1 / temperature, name="temperature")(x)
+    finished = keras.Model(network.input, {OUTPUT: layers.Softmax(name=OUTPUT)(x)}, name="classifier")
     _name_plainly(finished)
     return finished
 

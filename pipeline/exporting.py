@@ -25,11 +25,13 @@ from ..models.network import build_network
 from ..models.taps import Tap
 from ..models.weights import load_extractor, locate_weights
 from .choosing import BEST, choose_run
+from .classifier import Classifier, find_sets
 from .errors import InvalidRequest
+from .evaluation import SURE
 from .inputs import JOINT
 from .model_card import CARD, render_card
 from .parity import check_parity, choose_pictures
-from .prediction_script import SCRIPT, load_script, render_script
+from .prediction_script import load_script, render_script
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 from .reopening import find_network, request_of
@@ -57,7 +59,8 @@ class Export:
 class _Source:
     """What a model is made of."""
 
-    run: Run
+    classifier: Classifier
+    """What demijohn itself predicts with."""
     recipe: Recipe
     backbone: Backbone
     weights: str
@@ -67,6 +70,11 @@ class _Source:
     def is_hub(self) -> bool:
         """Whether the network is made of KerasHub's layers."""
         return self.backbone.name.startswith("hub-")
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+        return self.classifier.run
 
     @property
     def head(self) -> Path:
@@ -146,9 +154,11 @@ def _find_source(store: FeatureStore, run: Run, progress: Progress) -> _Source:
             "export a run of one backbone"
         )
     check_head(run.folder / record["head_file"])
-    features = store.find_feature_set(digest=record["features_digest"])
+    [[features]] = find_sets(run, store)
     request = request_of(store, features, progress)
-    return _Source(run, features.recipe, find_network(store, features, request).backbone, request["weights"])
+    backbone = find_network(store, features, request).backbone
+    classifier = Classifier(run, store, progress=progress)
+    return _Source(classifier, features.recipe, backbone, request["weights"])
 
 
 def _write(
@@ -163,7 +173,7 @@ def _write(
     run, recipe = source.run.record, source.recipe
     table, classes = store.find_dataset(run["dataset"]), run["classes"]
     script = load_script(folder, render_script(recipe, artefacts, classes=len(classes), hub=source.is_hub))
-    checked = choose_pictures(source.run, table, script, pictures)
+    checked = choose_pictures(source.classifier, table, script, pictures)
     environment = describe_environment()
     about = {
         "classes": classes,
@@ -194,6 +204,7 @@ def _write(
         run,
         table=table,
         predictions=source.run.predictions,
+        temperature=source.classifier.temperature,
         recipe=recipe,
         backbone=source.backbone,
         weights=source.weights,
@@ -215,4 +226,5 @@ def _build(source: _Source) -> Any:
             f"which {source.run.id} was trained: bring the weights back, or extract and train again"
         )
     logits = build_network(source.backbone, extractor, source.head, tap=Tap(recipe.layer, recipe.pooling))
-    return finish_network(logits, temperature=source.run.record.get("temperature"))
+    least = SURE if source.run.predictions.are_probabilities else 0.0
+    return finish_network(logits, temperature=source.classifier.temperature, least=least)

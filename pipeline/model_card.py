@@ -41,6 +41,7 @@ def render_card(
     *,
     table: Dataset,
     predictions: Predictions,
+    temperature: float,
     recipe: Recipe,
     backbone: Backbone,
     weights: str,
@@ -57,6 +58,8 @@ def render_card(
         That it was trained on.
     predictions : Predictions
         The run's, for the numbers of pictures.
+    temperature : float
+        That the models divide scores by; 1 where they are not calibrated.
     recipe : Recipe
         By which pictures become features.
     backbone : Backbone
@@ -82,8 +85,7 @@ def render_card(
         backbone=backbone,
         weights=weights,
         size="x".join(map(str, recipe.input_size)),
-        temperature=record.get("temperature"),
-        probable=predictions.are_probabilities,
+        temperature=temperature,
         pictures=len(pictures.names),
         split=pictures.split,
         unread=UNREAD,

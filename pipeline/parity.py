@@ -1,8 +1,8 @@
 """Does an exported model say what demijohn says? It is run by its own runtime, from picture files, and compared.
 
 The pictures go through the script that is written beside the model, and what they are compared with
-are the predictions that the metrics of the run are made of: another decoder, resize, preprocessing,
-order of classes or arithmetic cannot pass.
+are the run's predictions as `demijohn predict` makes them: another decoder, resize, preprocessing, order
+of classes or arithmetic cannot pass.
 """
 
 import random
@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cache.index import hash_file
-from ..cache.part import Key
-from ..cache.runs import Run
+from ..cache.part import keys_from_array
 from ..cache.table import SPLITS, Dataset
 from ..models.artefacts import Artefact
 from ..models.backend import quiet_libraries
+from .classifier import Classifier
 from .errors import NoImages, OtherPredictions
 from .prediction_script import Script
-from .temperature import as_logits, calibrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +75,13 @@ class Parity:
         }
 
 
-def expect(run: Run) -> NDArray[np.float64]:
-    """Return the probabilities (n, c) that a run gives its pictures, calibrated where it has a temperature."""
-    predictions, temperature = run.predictions, run.record.get("temperature")
-    logits = as_logits(predictions.scores, are_probabilities=predictions.are_probabilities)
-    return calibrate(logits, temperature or 1.0)
-
-
-def choose_pictures(run: Run, table: Dataset, script: Script, count: int) -> Checked:
-    """Return pictures of the run, read by the script: of the test split, else validation, else train.
+def choose_pictures(classifier: Classifier, table: Dataset, script: Script, count: int) -> Checked:
+    """Return pictures of a run, read by the script: of the test split, else validation, else train.
 
     Parameters
     ----------
-    run : Run
+    classifier : Classifier
+        Of the run.
     table : Dataset
         Where the pictures are.
     script : Script
@@ -100,31 +93,32 @@ def choose_pictures(run: Run, table: Dataset, script: Script, count: int) -> Che
     NoImages
         None is where it was, with the bytes that it had.
     """
+    run = classifier.run
     predictions = run.predictions
     split = int(predictions.splits.max())
-    chosen = np.flatnonzero(predictions.splits == split).tolist()
-    paths: dict[Key, str] = {row.key: row.path for row in table.rows}
-    names, unread, pixels, rows = [], [], [], []
-    for row in random.Random(0).sample(chosen, len(chosen)):
-        key = predictions.keys[row : row + 1].tobytes()
-        path = table.origin.root / paths.get(key, "")
+    keys = keys_from_array(predictions.keys[predictions.splits == split])
+    names = {row.key: row.path for row in table.rows}
+    pixels: dict[str, NDArray[np.uint8]] = {}
+    unread: list[str] = []
+    for key in random.Random(0).sample(keys, len(keys)):
+        path = table.origin.root / names.get(key, "")
+        if len(pixels) == count:
+            break
         if not path.is_file() or hash_file(path).key != key:
             continue
         try:
-            pixels.append(script.read_picture(str(path)))
+            pixels[names[key]] = script.read_picture(str(path))
         except Exception:  # noqa: BLE001 - decoders raise whatever they stumble over
-            unread.append(paths[key])
-            continue
-        names.append(paths[key])
-        rows.append(row)
-        if len(rows) == count:
-            break
-    if not rows:
+            unread.append(names[key])
+    expected = [each.probabilities for each in classifier.judge(str(table.origin.root / name) for name in pixels)]
+    if not pixels or any(each is None for each in expected):
         raise NoImages(
-            f"no {SPLITS[split]} picture of {run.id} is below {table.origin.root} as it was, and readable by the script: "
-            "an export is checked on them; put them back, or run extract-features on their new folder"
+            f"no {SPLITS[split]} picture of {run.id} is below {table.origin.root} as it was, and readable by the "
+            "script: an export is checked on them; put them back, or run extract-features on their new folder"
         )
-    return Checked(tuple(names), SPLITS[split], np.concatenate(pixels), expect(run)[rows], tuple(unread))
+    return Checked(
+        tuple(pixels), SPLITS[split], np.concatenate(list(pixels.values())), np.array(expected), tuple(unread)
+    )
 
 
 def check_parity(

@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
@@ -59,7 +59,9 @@ def render_script(recipe: Recipe, artefacts: Sequence[Artefact], *, classes: int
     """
     height, width = recipe.input_size
     mode, _, kind = recipe.resize.partition("-")
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
     return environment.from_string((files("demijohn.pipeline") / _TEMPLATE).read_text("utf-8")).render(
         height=height,
         width=width,
@@ -83,6 +85,6 @@ def load_script(folder: Path, text: str) -> Script:
     spec = importlib.util.spec_from_file_location("demijohn_exported", path)
     assert spec is not None
     assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    return cast(Script, module)
