@@ -102,8 +102,12 @@ def finish_network(network: Any, *, temperature: float = 1.0, least: float = 0.0
     if temperature != 1:
         x = layers.Rescaling(1 / temperature, name="temperature")(x)
     finished = keras.Model(network.input, {OUTPUT: layers.Softmax(name=OUTPUT)(x)}, name="classifier")
-    _name_plainly(finished)
-    return finished
+    if not _name_plainly(finished):
+        return finished
+    # Variables keep the name that their layer had when it was built.
+    renamed = keras.models.clone_model(finished)
+    renamed.set_weights(finished.get_weights())
+    return renamed
 
 
 def write_artefact(artefact: Artefact, network: Any, path: Path, about: About) -> None:
@@ -135,13 +139,15 @@ def write_artefact(artefact: Artefact, network: Any, path: Path, about: About) -
         ) from error
 
 
-def _name_plainly(network: Any) -> None:
-    """Take underscores from the beginning of layers' names: LiteRT's converter loses what is called so."""
+def _name_plainly(network: Any) -> bool:
+    """Take underscores from the beginning of layers' names, which TensorFlow refuses; return whether there were any."""
+    found = False
     for layer in network.layers:
         if layer.name.startswith("_"):
-            layer.name = f"layer{layer.name}"
+            layer.name, found = f"layer{layer.name}", True
         if isinstance(layer, import_keras().Model):
-            _name_plainly(layer)
+            found |= _name_plainly(layer)
+    return found
 
 
 def _write_keras(network: Any, path: Path, about: About) -> None:
@@ -232,7 +238,7 @@ ARTEFACTS = (
         "model-float16.tflite",
         "ai-edge-litert",
         partial(_write_litert, half=True),
-        2e-2,
+        5e-2,
         ("ai_edge_litert",),
         "demijohn[litert]",
     ),

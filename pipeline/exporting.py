@@ -38,7 +38,7 @@ from .reopening import find_network, request_of
 
 RECORD = "export.json"
 FORMAT = 1
-_NARROW = 2e-2
+_NARROW = 5e-2
 """Tolerance where features were computed in less than float32, in which the model computes."""
 
 
