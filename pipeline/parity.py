@@ -149,7 +149,7 @@ def check_parity(
         same_class=int((told.argmax(axis=1) == pictures.expected.argmax(axis=1)).sum()),
         greatest_difference=float(off.max()),
         tolerance=tolerance,
-        bytes=path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in path.rglob("*")),
+        bytes=sum(each.stat().st_size for each in (path, *path.rglob("*")) if each.is_file()),
     )
     if parity.greatest_difference > tolerance:
         worst = int(off.argmax())
