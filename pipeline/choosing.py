@@ -6,7 +6,7 @@ was, and can be used by its id; that it is outdated is said.
 
 import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..cache.errors import UnknownRun
 from ..cache.runs import Run
@@ -48,7 +48,7 @@ def choose_run(store: FeatureStore, name: str, *, dataset: str | None = None, pr
     run = store.find_run(name) if name and "/" not in name else None
     if run is None:
         run = _find_by_beginning(store, name)
-    if (table := _dataset_of(run, store)) is not None and not is_current(run, table, store):
+    if (table := _dataset_of(run, store)) is not None and not current_runs([run], table, store):
         progress.warn(
             f"{run.id} is of an earlier state of the data set {table.name} or its features, and predicts as it did "
             f"then; again: {command_of(run.record, store=store.folder)}"
@@ -56,10 +56,10 @@ def choose_run(store: FeatureStore, name: str, *, dataset: str | None = None, pr
     return run
 
 
-def is_current(run: Run, table: Dataset, store: FeatureStore) -> bool:
-    """Return whether a head would learn from the same examples now."""
-    digest = run.record["features_digest"]
-    return bool(current_digests(table, store, [digest]).get(digest) == run.record["examples_digest"])
+def current_runs(runs: Sequence[Run], table: Dataset, store: FeatureStore) -> list[Run]:
+    """Return the runs whose heads would learn from the same examples now."""
+    digests = current_digests(table, store, {run.record["features_digest"] for run in runs})
+    return [run for run in runs if digests.get(run.record["features_digest"]) == run.record["examples_digest"]]
 
 
 def current_digests(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, str]:
@@ -88,7 +88,7 @@ def _choose_best(store: FeatureStore, dataset: str | None, progress: Progress) -
     runs = [run for run in store.runs() if run.record["dataset"] == table.name]
     if not runs:
         raise UnknownRun(f"{store.results} holds no run of the data set {table.name} yet: run train-head first")
-    current = [run for run in runs if is_current(run, table, store)]
+    current = current_runs(runs, table, store)
     judged = [run for run in current if run.record["metrics"]["validation"]["images"]]
     if not current:
         raise UnknownRun(

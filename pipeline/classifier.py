@@ -247,7 +247,8 @@ def find_sets(run: Run, store: FeatureStore) -> tuple[tuple[FeatureSet, ...], ..
                     raise error
             raise UnknownFeatures(
                 f"{run.id} was trained on the features {digest[:12]} of {record['backbone']}, which {store.folder} "
-                "does not hold any more: run extract-features as it was run then, or train a new run"
+                f"does not hold any more: run extract-features --backbone NAME with the options of then, "
+                "or train a new run"
             )
         chosen.append(sets[digest])
     first = tuple(chosen)

@@ -50,6 +50,8 @@ def list_pictures(sources: Sequence[str | Path], *, leave_out: Path | None = Non
     for source in sources:
         text = os.fspath(source)
         path = Path(text).expanduser()
+        if not text:
+            raise InvalidRequest("an empty name is given: expected a picture, a folder, a .csv table or a .txt list")
         if text == STANDARD_INPUT:
             _add_lines(sys.stdin, "", text, named, skipped)
         elif path.is_dir():
@@ -68,7 +70,7 @@ def list_pictures(sources: Sequence[str | Path], *, leave_out: Path | None = Non
         raise NoImages("no pictures are named: expected files, folders, a .csv table or a .txt list")
     if not named:
         first, reason = next(iter(skipped.items()))
-        raise NoImages(f"none of the {len(skipped):,} pictures that are named can be opened: {first} is {reason}")
+        raise NoImages(f"none of the pictures that are named can be opened, {len(skipped):,} in all: {first}, {reason}")
     return Pictures(list(named), [Skipped(*each) for each in skipped.items()])
 
 
@@ -104,8 +106,8 @@ def _add_listed(
         _add(os.path.join(folder, path) if folder != "." else path, found, lost)
     if not found:
         raise NoImages(
-            f"none of the {len(lost):,} pictures that {source} names can be opened: expected paths relative to "
-            f"{folder or os.getcwd()}, found {first_few(list(paths))}"
+            f"none of the pictures that {source} names can be opened, {len(lost):,} in all: expected paths relative "
+            f"to {os.path.abspath(folder)}, found {first_few(list(paths))}"
         )
     named.update(found)
     skipped.update(lost)

@@ -17,6 +17,9 @@ from .progress import SILENT, Progress
 from .rejection import Threshold, find_threshold, judge_threshold
 from .temperature import calibrate
 
+DIGITS = 6
+"""Of probabilities that are written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -39,12 +42,13 @@ class Prediction:
         return self.label is None and self.probability is not None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of a picture."""
+        """Return the JSON object of a picture; the last digits of a probability hang on who shares its batch."""
+        top = [{"class": label, "probability": round(probability, DIGITS)} for label, probability in self.top]
         return {
             "path": self.path,
             "class": self.label,
-            "probability": self.probability,
-            "top": [{"class": label, "probability": probability} for label, probability in self.top],
+            "probability": top[0]["probability"] if top else None,
+            "top": top,
             "reason": self.reason,
         }
 

@@ -120,7 +120,7 @@ def predict_command(
             }
         )
     where = f" in {out}" if out is not None else ""
-    told = f"{stream.images:,} pictures{where}: {counted} ({time.monotonic() - started:.1f} s)"
+    told = f"{_pictures(stream.images)}{where}: {counted} ({time.monotonic() - started:.1f} s)"
     if out is not None and not as_json:
         click.echo(told)
     else:
@@ -128,9 +128,11 @@ def predict_command(
     if drawn is not None:
         progress.say(f"{drawn} of them are drawn in {grid}")
     if counted.unreadable == stream.images:
-        raise TooManyUnreadable(
-            f"none of the {stream.images:,} pictures could be read (the first is {counted.first}): expected pictures"
-        )
+        raise TooManyUnreadable(f"no picture could be read ({counted.first}): expected at least one")
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
 class _Counted:
@@ -193,4 +195,6 @@ def _write(predictions: Iterable["Prediction"], file: TextIO, *, top: int, as_js
 
 
 def _cell(probability: float | None) -> str:
-    return "" if probability is None else f"{probability:.6f}"
+    from .prediction import DIGITS
+
+    return "" if probability is None else f"{probability:.{DIGITS}f}"

@@ -13,7 +13,7 @@ from ..cache.files import remove_leftovers, replacing, write_bytes, write_json, 
 from ..cache.runs import Run
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset, Skipped
-from .choosing import current_digests, rank
+from .choosing import current_runs, rank
 from .errors import InvalidRequest
 from .evaluation import confusion_matrix
 from .examples import refusals_that_hold
@@ -99,8 +99,7 @@ def report_heads(
     kept = FeatureStore(store, results)
     table = kept.find_dataset(dataset)
     runs = [run for run in kept.runs() if run.record["dataset"] == table.name]
-    digests = current_digests(table, kept, {run.record["features_digest"] for run in runs})
-    current = [run for run in runs if digests.get(run.record["features_digest"]) == run.record["examples_digest"]]
+    current = current_runs(runs, table, kept)
     outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in runs if run not in current)
     for each in outdated:
         progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")

@@ -135,7 +135,9 @@ def _check_columns(path: Path, columns: list[str], labelling: Labelling | None) 
     # Something else than a table may have a very long first line.
     found = ",".join(columns)[:_LONGEST] or "an empty file"
     if "path" not in columns:
-        raise InvalidRequest(f"{path} has no column path: expected the header {_header()}, found {found}")
+        raise InvalidRequest(
+            f"{path} has no column path: expected the header {_header() if labelling else 'path'}, found {found}"
+        )
     if labelling is not None and "label" not in columns and not labelling.label_pattern:
         raise InvalidRequest(
             f"{path} has no column label: expected the header {_header()}, found {found}; leave its cells empty where "
