@@ -19,6 +19,7 @@ from typing import Any
 
 from .backend import import_keras, import_tensorflow, quiet_libraries
 from .errors import UnsuitableSetting
+from .temperature import SURE
 
 ABOUT = "demijohn.json"
 """What is told of an artefact within it."""
@@ -78,7 +79,7 @@ def choose_artefacts(formats: Sequence[str]) -> tuple[Artefact, ...]:
     return chosen
 
 
-def finish_network(network: Any, *, temperature: float = 1.0, least: float = 0.0) -> Any:
+def finish_network(network: Any, *, temperature: float = 1.0, are_probabilities: bool = False) -> Any:
     """Return a network with calibrated probabilities in place of logits.
 
     Parameters
@@ -87,8 +88,8 @@ def finish_network(network: Any, *, temperature: float = 1.0, least: float = 0.0
         (n, h, w, 3) uint8 pixels to logits (n, c); it is not changed, but for names of layers.
     temperature : float
         That its logits are divided by.
-    least : float
-        Where the head gives probabilities, lower ones than this count as this before they are calibrated.
+    are_probabilities : bool
+        Whether the softmax of its logits is what the head says, which is calibrated as `to_logits` has it.
 
     Returns
     -------
@@ -97,8 +98,8 @@ def finish_network(network: Any, *, temperature: float = 1.0, least: float = 0.0
     """
     keras = import_keras()
     layers, x = keras.layers, network.output
-    if temperature != 1 and least:
-        x = keras.ops.maximum(layers.Activation("log_softmax", name="sure")(x), math.log(least))
+    if temperature != 1 and are_probabilities:
+        x = keras.ops.maximum(layers.Activation("log_softmax", name="sure")(x), math.log(SURE))
     if temperature != 1:
         x = layers.Rescaling(1 / temperature, name="temperature")(x)
     finished = keras.Model(network.input, {OUTPUT: layers.Softmax(name=OUTPUT)(x)}, name="classifier")

@@ -91,12 +91,17 @@ def find_head(name: str) -> HeadRecord:
 
 def load_head(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """Return a saved head as a function from features (n, d) to scores (n, c); see `open_head`."""
+    return load_scorer(path)[0]
+
+
+def load_scorer(path: Path) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float64]], bool]:
+    """Return a saved head as a function from features (n, d) to scores (n, c), and whether they are probabilities."""
     head = open_head(path)
     if path.suffix == ".keras":
         from .dense import probabilities
 
-        return lambda X: probabilities(head, X)
-    return lambda X: scores_of(head, X)[0]
+        return lambda X: probabilities(head, X), True
+    return lambda X: scores_of(head, X)[0], hasattr(head, "predict_proba")
 
 
 def open_head(path: Path) -> Any:

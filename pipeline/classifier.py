@@ -19,7 +19,8 @@ from ..cache.errors import CacheError, DamagedFile, UnknownFeatures
 from ..cache.features import FeatureSet
 from ..cache.runs import Run
 from ..cache.store import FeatureStore
-from ..models.heads import load_head
+from ..models.heads import load_scorer
+from ..models.temperature import calibrate, fit_temperature
 from .choosing import BEST, choose_run
 from .errors import InvalidRequest, UnreadableImage
 from .feed import Frame
@@ -28,7 +29,6 @@ from .inputs import JOINT
 from .progress import SILENT, Progress
 from .reopening import Reopener
 from .supply import FeatureSupply, Pixels
-from .temperature import as_logits, calibrate, fit_temperature
 
 _ARRAYS_AT_ONCE = 64
 
@@ -46,10 +46,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The validation pictures of a run, which its selection head was not trained on."""
+    """What heads say of pictures that they have not seen: validation pictures, and in folds training pictures, too.
 
-    logits: NDArray[np.float64]
-    """(n, c)."""
+    Test pictures are not among them.
+    """
+
+    probabilities: NDArray[np.float64]
+    """(n, c) calibrated."""
     labels: NDArray[np.int32]
     """(n,) position of the true class."""
 
@@ -79,7 +82,7 @@ class Classifier:
     ) -> None:
         self.run = run
         self.classes_: NDArray[np.str_] = np.array(run.record["classes"], dtype=np.str_)
-        self._head = load_head(run.folder / run.record["head_file"])
+        self._head, self._are_probabilities = load_scorer(run.folder / run.record["head_file"])
         self._progress = progress
         views = find_sets(run, store)
         reopener = Reopener(store, [each for sets in views for each in sets], progress)
@@ -179,28 +182,32 @@ class Classifier:
         return self._supply.seen
 
     @cached_property
-    def validation(self) -> Held:
-        """What the head that never saw them says of the validation pictures."""
+    def held_out(self) -> Held:
+        """Pictures by which thresholds are found."""
         stored = self.run.predictions
-        chosen = stored.splits == 1
-        logits = as_logits(stored.scores[chosen], are_probabilities=stored.are_probabilities)
-        return Held(logits, stored.labels[chosen])
+        scores, labels = stored.scores[stored.honest].astype(np.float64), stored.labels[stored.honest]
+        # A run with a temperature keeps its predictions calibrated.
+        if self.run.record["temperature"] is None:
+            scores = calibrate(scores, self.temperature, are_probabilities=stored.are_probabilities)
+        return Held(scores, labels)
 
     def _settle_temperature(self) -> float:
-        """Return the run's temperature, or the one that its validation predictions ask for."""
-        if (kept := self.run.record.get("temperature")) is not None:
+        """Return the run's temperature, or the one that its predictions of pictures not seen ask for."""
+        if (kept := self.run.record["temperature"]) is not None:
             return float(kept)
-        held = self.validation
-        if not len(held.labels):
+        stored = self.run.predictions
+        scores, labels = stored.scores[stored.honest].astype(np.float64), stored.labels[stored.honest]
+        if not len(labels):
             self._progress.warn(
                 f"{self.run.id} has no validation pictures to calibrate its probabilities with: they are as the head "
                 "gives them"
             )
             return 1.0
-        temperature = fit_temperature(held.logits, held.labels)
+        temperature = fit_temperature(scores, labels, are_probabilities=stored.are_probabilities)
+        which = "pictures that folds left out" if stored.out_of_fold else "validation pictures"
         self._progress.say(
-            f"probabilities are calibrated on the {len(held.labels):,} validation pictures of {self.run.id}: "
-            f"temperature {temperature:.3g}"
+            f"probabilities are calibrated on the {len(labels):,} {which} of {self.run.id}: temperature "
+            f"{temperature:.3g}"
         )
         return temperature
 
@@ -220,12 +227,7 @@ class Classifier:
                 f"{self.run.folder} is damaged: its head tells {scores.shape[1]} classes apart, run.json names "
                 f"{len(self.classes_)}; train it again with --force"
             )
-        logits = as_logits(scores, are_probabilities=self._are_probabilities)
-        return calibrate(logits, self.temperature)
-
-    @cached_property
-    def _are_probabilities(self) -> bool:
-        return self.run.predictions.are_probabilities
+        return calibrate(scores, self.temperature, are_probabilities=self._are_probabilities)
 
 
 def find_sets(run: Run, store: FeatureStore) -> tuple[tuple[FeatureSet, ...], ...]:

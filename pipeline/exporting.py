@@ -21,13 +21,13 @@ from ..cache.store import FeatureStore
 from ..models.artefacts import Artefact, choose_artefacts, finish_network, write_artefact
 from ..models.backbone import Backbone
 from ..models.folding import check_head
+from ..models.heads import load_scorer
 from ..models.network import build_network
 from ..models.taps import Tap
 from ..models.weights import load_extractor, locate_weights
 from .choosing import BEST, choose_run
 from .classifier import Classifier, find_sets
 from .errors import InvalidRequest
-from .evaluation import SURE
 from .inputs import JOINT
 from .model_card import CARD, render_card
 from .parity import check_parity, choose_pictures
@@ -226,5 +226,5 @@ def _build(source: _Source) -> Any:
             f"which {source.run.id} was trained: bring the weights back, or extract and train again"
         )
     logits = build_network(source.backbone, extractor, source.head, tap=Tap(recipe.layer, recipe.pooling))
-    least = SURE if source.run.predictions.are_probabilities else 0.0
-    return finish_network(logits, temperature=source.classifier.temperature, least=least)
+    _, are_probabilities = load_scorer(source.head)
+    return finish_network(logits, temperature=source.classifier.temperature, are_probabilities=are_probabilities)

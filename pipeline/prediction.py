@@ -15,7 +15,6 @@ from .images import MAX_PIXELS
 from .pictures import Pictures, list_pictures
 from .progress import SILENT, Progress
 from .rejection import Threshold, find_threshold, judge_threshold
-from .temperature import calibrate
 
 DIGITS = 6
 """Of probabilities that are written."""
@@ -155,9 +154,9 @@ def predict(
 def _choose_threshold(classifier: Classifier, reject_below: float | None, precision: float | None) -> Threshold | None:
     if reject_below is None and precision is None:
         return None
-    held = classifier.validation
-    probabilities = calibrate(held.logits, classifier.temperature)
-    confidence, right = probabilities.max(axis=1, initial=0.0), probabilities.argmax(axis=1) == held.labels
+    held = classifier.held_out
+    confidence = held.probabilities.max(axis=1, initial=0.0)
+    right = held.probabilities.argmax(axis=1) == held.labels
     if precision is not None:
         return find_threshold(precision, confidence, right)
     assert reject_below is not None

@@ -11,6 +11,7 @@ from demijohn.models import artefacts as module
 from demijohn.models.artefacts import ABOUT, ARTEFACTS, Artefact, choose_artefacts, finish_network, write_artefact
 from demijohn.models.backend import import_keras, import_tensorflow, quiet_libraries
 from demijohn.models.errors import UnsuitableSetting
+from demijohn.models.temperature import SURE
 from numpy.typing import NDArray
 
 CLASSES = ["cat", "dog", "Ärger\udcff"]
@@ -27,9 +28,7 @@ def network() -> Any:
     x = layers.Conv2D(4, 3, name="_conv")(image)
     x = layers.LayerNormalization(name="_norm")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    core = keras.Model(
-        image, layers.Dense(len(CLASSES), kernel_initializer="glorot_normal", name="_logits")(x), name="_core"
-    )
+    core = keras.Model(image, layers.Dense(len(CLASSES), bias_initializer="one", name="_logits")(x), name="_core")
     images = keras.Input((12, 10, 3), dtype="uint8", name="images")
     x = keras.ops.take(keras.ops.cast(images, "float32"), [2, 1, 0], axis=-1)
     # It keeps arrays that are no variables.
@@ -44,7 +43,7 @@ def pixels() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def finished(network: Any) -> Any:
-    return finish_network(network, temperature=2.0, least=1e-3)
+    return finish_network(network, temperature=2.0, are_probabilities=True)
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -116,7 +115,7 @@ def test_probabilities_are_calibrated_as_the_classifier_does(
     hot = np.asarray(finish_network(network, temperature=2.0)(pixels)["probabilities"])
     np.testing.assert_allclose(hot, softmax(logits / 2), atol=1e-6)
     sure = np.asarray(finished(pixels)["probabilities"])
-    np.testing.assert_allclose(sure, softmax(np.log(np.maximum(softmax(logits), 1e-3)) / 2), atol=1e-6)
+    np.testing.assert_allclose(sure, softmax(np.log(np.maximum(softmax(logits), SURE)) / 2), atol=1e-6)
 
 
 def test_no_layer_has_a_name_that_conversion_loses_and_none_runs_code(finished: Any, tmp_path: Path) -> None:

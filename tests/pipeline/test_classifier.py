@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownFeatures
 from demijohn.cache.runs import write_predictions
-from demijohn.models import BACKBONES, BadWeights
+from demijohn.models import BACKBONES, HEADS, BadWeights
 from demijohn.models.engine import Engine
+from demijohn.models.temperature import calibrate, fit_temperature
 from demijohn.pipeline import Classifier, InvalidRequest, UnreadableImage, extract_feature_sets, train_head
-from demijohn.pipeline.temperature import as_logits, calibrate, fit_temperature
 from PIL import Image
 from support.pictures import COLOURS, encode, picture, write_classes
 from support.standin import TINY
@@ -55,8 +55,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             photos,
             store,
             {
-                "usual": train("logistic", usual, views=1),
-                "decision values": train("svm", usual, views=1),
+                **{head: train(head, usual, views=1) for head in HEADS if head != "dense"},
+                "calibrated": train("svm", usual, views=1, calibrated=True),
+                "calibrated in folds": train("centroid", usual, views=1, calibrated=True, folds=3),
+                "calibrated mean over views": train("svm", usual, tta=True, calibrated=True),
                 "a network": train("dense", usual, views=1, settings={"epochs": 3}),
                 "views": train("svm", usual),
                 "mean over views": train("logistic", usual, tta=True),
@@ -68,8 +70,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 WHAT = (
-    "usual",
-    "decision values",
+    *(head for head in HEADS if head != "dense"),
+    "calibrated",
+    "calibrated in folds",
+    "calibrated mean over views",
     "a network",
     "views",
     "mean over views",
@@ -82,10 +86,12 @@ WHAT = (
 def expected(run: Run, split: int) -> Any:
     """Return what the run's stored scores are as calibrated probabilities."""
     stored = run.predictions
-    logits = as_logits(stored.scores, are_probabilities=stored.are_probabilities)
-    validation = stored.splits == 1
-    temperature = fit_temperature(logits[validation], stored.labels[validation])
-    return calibrate(logits[stored.splits == split], temperature)
+    scores = stored.scores.astype(np.float64)
+    if run.record["temperature"] is None:
+        seen = stored.honest
+        temperature = fit_temperature(scores[seen], stored.labels[seen], are_probabilities=stored.are_probabilities)
+        scores = calibrate(scores, temperature, are_probabilities=stored.are_probabilities)
+    return scores[stored.splits == split]
 
 
 @pytest.mark.parametrize("what", WHAT)
@@ -99,9 +105,8 @@ def test_pictures_of_the_data_set_get_the_stored_predictions_without_a_network(
     run = world.runs[what]
     classifier = Classifier.load(run.id, store=world.store)
     stored = run.predictions
-    for split in (1, 2):
-        predicted = classifier.predict(world.paths(run, split))
-        assert predicted.tolist() == classifier.classes_[stored.predicted[stored.splits == split]].tolist()
+    predicted = classifier.predict(world.paths(run, 2))
+    assert predicted.tolist() == classifier.classes_[stored.predicted[stored.splits == 2]].tolist()
     assert np.allclose(classifier.predict_proba(world.paths(run, 2)), expected(run, 2), atol=1e-6)
 
 
@@ -153,7 +158,7 @@ def test_arrays_go_through_the_same_resize(world: World, monkeypatch: pytest.Mon
     ],
 )
 def test_what_is_no_picture_is_told(world: World, pictures: Any, message: str) -> None:
-    classifier = Classifier(world.runs["usual"], FeatureStore(world.store))
+    classifier = Classifier(world.runs["logistic"], FeatureStore(world.store))
     with pytest.raises(InvalidRequest, match=message):
         classifier.predict(pictures)
 
@@ -166,7 +171,7 @@ def test_an_unreadable_file_is_an_error_that_names_it_and_the_others_are_kept(
     bad, good = tmp_path / "bad.jpg", tmp_path / "good.png"
     bad.write_bytes(b"text")
     good.write_bytes(encode(picture(77, colour=COLOURS["blue"])))
-    classifier = Classifier(world.runs["usual"], FeatureStore(store))
+    classifier = Classifier(world.runs["logistic"], FeatureStore(store))
     with pytest.raises(UnreadableImage, match=r"bad\.jpg: a text file, not a picture"):
         classifier.predict([good, bad])
     with pytest.raises(UnreadableImage, match=r"gone\.jpg: cannot be read: No such file"):
@@ -176,14 +181,14 @@ def test_an_unreadable_file_is_an_error_that_names_it_and_the_others_are_kept(
 
 def test_a_temperature_of_the_run_counts(world: World, tmp_path: Path) -> None:
     store = shutil.copytree(world.store, tmp_path / "store")
-    run = world.runs["decision values"]
+    run = world.runs["svm"]
     file = store / "runs" / run.id / "run.json"
     file.write_text(json.dumps({**run.record, "temperature": 2.5}))
     classifier = Classifier.load(run.id, store=store)
     assert classifier.temperature == 2.5
     stored = run.predictions
-    logits = stored.scores[stored.splits == 2].astype(np.float64)
-    assert np.allclose(classifier.predict_proba(world.paths(run, 2)), calibrate(logits, 2.5), atol=1e-6)
+    scores = calibrate(stored.scores[stored.splits == 2].astype(np.float64), 2.5, are_probabilities=False)
+    assert np.allclose(classifier.predict_proba(world.paths(run, 2)), scores, atol=1e-6)
 
 
 def test_the_temperature_is_fitted_on_validation_alone_and_this_is_said(world: World, tmp_path: Path) -> None:
@@ -197,7 +202,7 @@ def test_the_temperature_is_fitted_on_validation_alone_and_this_is_said(world: W
         warn = say
 
     store = shutil.copytree(world.store, tmp_path / "store")
-    run = world.runs["decision values"]
+    run = world.runs["svm"]
     listener: Any = Listener()
     usual = Classifier.load(run.id, store=store, progress=listener)
     assert f"calibrated on the 10 validation pictures of {run.id}: temperature {usual.temperature:.3g}" in "".join(
@@ -218,7 +223,7 @@ def test_the_temperature_is_fitted_on_validation_alone_and_this_is_said(world: W
 
 
 def test_what_is_broken_is_told(world: World, tmp_path: Path) -> None:
-    run = world.runs["usual"]
+    run = world.runs["logistic"]
 
     def broken(name: str) -> Path:
         return shutil.copytree(world.store, tmp_path / name)
