@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .backend import import_keras, import_tensorflow, quiet_libraries
 from .errors import UnsuitableSetting
 from .temperature import SURE
@@ -183,6 +185,7 @@ def _write_onnx(network: Any, path: Path, about: About) -> None:
         input_names=[f"{INPUT}:0"],
         output_names=[frozen.outputs[0].name],
         tensors_to_rename=names,
+        custom_op_handlers={"Erfc": (_write_erfc, [])},
     )
     for tensor in (*model.graph.input, *model.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "n"
@@ -190,6 +193,15 @@ def _write_onnx(network: Any, path: Path, about: About) -> None:
         model.metadata_props.add(key=name, value=value if isinstance(value, str) else json.dumps(value))
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def _write_erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:  # noqa: ARG001 - as tf2onnx calls it
+    """Write erfc, which GELU is made of and which ONNX has not, as 1 - erf."""
+    kinds = {"shapes": node.output_shapes, "dtypes": node.output_dtypes}
+    graph.remove_node(node.name)
+    one = graph.make_const(f"{node.name}_one", np.ones((), np.float32))
+    erf = graph.make_node("Erf", node.input, name=f"{node.name}_erf")
+    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=node.output, name=node.name, **kinds)
 
 
 def _write_litert(network: Any, path: Path, about: About, *, half: bool) -> None:

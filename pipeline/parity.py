@@ -131,11 +131,19 @@ def check_parity(
     Raises
     ------
     OtherPredictions
-        It does not: its classes are others, or a probability is off by more than the tolerance.
+        It does not: its classes are others, a probability is off by more than the tolerance, or it does not run.
     """
-    with quiet_libraries():
-        found, predict = script.load_model(str(path))
-        told = np.concatenate([predict(image[None]) for image in pictures.pixels]).astype(np.float64)  # (n, c)
+    try:
+        with quiet_libraries():
+            found, predict = script.load_model(str(path))
+            told = np.concatenate([predict(image[None]) for image in pictures.pixels]).astype(np.float64)  # (n, c)
+    except Exception as error:
+        # Runtimes raise whatever they stumble over; Keras says last what it was.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
+        raise OtherPredictions(
+            f"{artefact.file} does not run in {artefact.runtime_version()}: {reason} -- nothing was exported; leave "
+            f"{artefact.format} out of --format"
+        ) from error
     if list(found) != list(classes):
         raise OtherPredictions(f"{artefact.file} holds the classes {found}, expected {list(classes)}")
     if told.shape != pictures.expected.shape:

@@ -26,7 +26,7 @@ def network() -> Any:
     keras.utils.set_random_seed(3)
     image = keras.Input((12, 10, 3), name="_picture")
     x = layers.Conv2D(4, 3, name="_conv")(image)
-    x = layers.LayerNormalization(name="_norm")(x)
+    x = layers.Activation("gelu")(layers.LayerNormalization(name="_norm")(x))
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     core = keras.Model(image, layers.Dense(len(CLASSES), bias_initializer="one", name="_logits")(x), name="_core")
     images = keras.Input((12, 10, 3), dtype="uint8", name="images")

@@ -26,7 +26,7 @@ from demijohn.pipeline import (
     extract_features,
     train_head,
 )
-from demijohn.pipeline.prediction_script import render_script
+from demijohn.pipeline.prediction_script import load_script, render_script
 from support.commands import run
 from support.pictures import encode, picture
 from support.standin import TINY
@@ -132,6 +132,19 @@ def test_every_head_is_folded(head: str, store: Path, tmp_path: Path) -> None:
     written = export(run.id, to=tmp_path / "out", formats=["onnx", "keras"], store=store)
     for each in written.record["artefacts"]:
         assert each["greatest_difference"] <= 1e-4
+
+
+@pytest.mark.parametrize("head", ["svm", "knn"])
+def test_a_calibrated_run_says_what_its_stored_predictions_say(head: str, store: Path, tmp_path: Path) -> None:
+    run = train_head(head, store=store, calibrated=True, tune=False)
+    assert export(run.id, to=tmp_path / "out", store=store).record["artefacts"][0]["greatest_difference"] <= 1e-4
+    script = load_script(tmp_path, (tmp_path / "out" / "predict.py").read_text())
+    _, predict = script.load_model(str(tmp_path / "out" / "model.keras"))
+    stored = run.predictions
+    names = {row.key: row.path for row in FeatureStore(store).find_dataset().rows}
+    for key, scores in zip(stored.keys[stored.splits == 2], stored.scores[stored.splits == 2], strict=True):
+        pixels = script.read_picture(str(store.parent / "photos" / names[key.tobytes()]))
+        np.testing.assert_allclose(predict(pixels)[0], scores, atol=1e-4)
 
 
 @pytest.mark.parametrize("resize", ["crop-bilinear", "pad-bilinear", "squash-bicubic"])

@@ -79,6 +79,15 @@ def test_other_classes_or_another_order_never_pass(file: Path) -> None:
         check(Fake(np.ones((3, 3)) / 3), file)
 
 
+def test_what_does_not_run_is_told_in_one_line(file: Path) -> None:
+    class Broken(Fake):
+        def load_model(self, path: str) -> Any:
+            raise TypeError(f"{path} could not be deserialized.\n\nconfig={{}}\n\nUnrecognized keyword arguments")
+
+    with pytest.raises(OtherPredictions, match=r"does not run in keras [\d.]+: Unrecognized keyword arguments -- noth"):
+        check(Broken(EXPECTED), file)
+
+
 def test_a_folder_weighs_what_its_files_do(tmp_path: Path) -> None:
     (tmp_path / "savedmodel" / "variables").mkdir(parents=True)
     (tmp_path / "savedmodel" / "variables" / "data").write_bytes(b"12345678")
