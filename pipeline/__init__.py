@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .prediction import Prediction, PredictionStream, predict
     from .recomputation import Recomputation, recompute_rows
     from .reporting import Report, report_heads
-    from .training import train_head
+    from .training import train_head, train_heads
     from .transformer import BottleneckFeatures
     from .upkeep import (
         Change,
@@ -89,6 +89,7 @@ _HOMES = {
     "report_heads": "reporting",
     "run": "job",
     "train_head": "training",
+    "train_heads": "training",
     "verify_cache": "upkeep",
 }
 
@@ -135,6 +136,7 @@ __all__ = [
     "report_heads",
     "run",
     "train_head",
+    "train_heads",
     "verify_cache",
 ]
 

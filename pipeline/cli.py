@@ -129,16 +129,18 @@ def extract_features_command(
 @click.option("--hidden", type=options.widths, metavar="256,128", help="dense: hidden widths, or none. [256]")
 @click.option("--dropout", type=options.share, metavar="SHARE", help="dense: share dropped. [0.5]")
 @click.option("--batch-norm", is_flag=True, default=None, help="dense: BatchNormalization after each hidden layer.")
-@click.option("--l2", type=options.share, metavar="NUMBER", help="dense: penalty on the squares of its weights. [0]")
+@click.option("--l2", type=options.share, metavar="NUMBER", help="dense: penalty on the squares of its weights. [0.0]")
 @click.option("--epochs", type=click.IntRange(1), help="dense: at most this many. [100]")
 @click.option("--batch-size", type=click.IntRange(1), help="dense: rows per step. [64]")
 @click.option("--learning-rate", type=options.positive, metavar="NUMBER", help="dense: of Adam. [0.001]")
 @click.option("--patience", type=click.IntRange(1), help="dense: epochs without a better validation loss. [10]")
 @click.option("--kernel", type=click.Choice(["linear", "rbf"]), help="svm. [linear]")
-@click.option("--c", type=options.positive, metavar="NUMBER", help="logistic, svm: fixes C. [chosen]")
-@click.option("--alpha", type=options.positive, metavar="NUMBER", help="ridge: fixes the penalty. [chosen]")
-@click.option("--shrinkage", type=click.FloatRange(0, 1), metavar="SHARE", help="lda: fixes it. [chosen]")
-@click.option("--neighbours", type=click.IntRange(1), metavar="COUNT", help="knn: fixes their number. [chosen]")
+@click.option("--c", type=options.positive, metavar="NUMBER", help="logistic, svm: fixes C, otherwise chosen.")
+@click.option("--alpha", type=options.positive, metavar="NUMBER", help="ridge: fixes the penalty, otherwise chosen.")
+@click.option("--shrinkage", type=click.FloatRange(0, 1), metavar="SHARE", help="lda: fixes it, otherwise chosen.")
+@click.option(
+    "--neighbours", type=click.IntRange(1), metavar="COUNT", help="knn: fixes their number, otherwise chosen."
+)
 @click.option("--balanced", is_flag=True, default=None, help="Weigh classes alike, however many pictures they have.")
 @click.option(
     "--tune/--no-tune", default=True, show_default=True, help="Choose the strength among a grid, by validation."

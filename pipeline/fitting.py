@@ -7,19 +7,16 @@ seen validation, so all that it is asked is the test split. With folds, pictures
 predicted by heads that have not seen them or others of their group.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.errors import UnsuitableRows
 from ..models.estimator import Head, scores_of
+from ..models.folds import assign_folds
 from ..models.heads import HeadRecord
 
-FOLDS = 5
-"""So many where there are no validation pictures to choose with."""
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
@@ -97,7 +94,7 @@ def fit_heads(
     UnsuitableRows, UnsuitableSetting
         The features cannot be learned from; a setting has no such value.
     """
-    assigned = None if folds is None else assign_folds(material, folds, seed=seed)
+    assigned = None if folds is None else assign_folds(material.labels, material.groups, folds, seed=seed)
     held_out = None
     if assigned is not None and record.strength:
         search: Any = record.make(settings, seed=seed)
@@ -130,29 +127,3 @@ def fit_heads(
 def scores_are_probabilities(head: Head) -> bool:
     """Say whether a head gives probabilities."""
     return hasattr(head, "predict_proba")
-
-
-def assign_folds(material: Material, count: int, *, seed: int) -> NDArray[np.intp]:
-    """Return the fold of each picture, shape (n,): groups stay together, classes are shared out evenly.
-
-    Raises
-    ------
-    UnsuitableRows
-        There are fewer groups than folds.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    groups = len(np.unique(material.groups))
-    if groups < count:
-        raise UnsuitableRows(
-            f"{count} folds were asked for, expected at most as many as there are groups of training and validation "
-            f"pictures, {groups}: give fewer --folds"
-        )
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    fold = np.zeros(len(material.X), dtype=np.intp)
-    with warnings.catch_warnings():
-        # A class with fewer pictures than folds is in some folds only.
-        warnings.simplefilter("ignore", UserWarning)
-        for number, (_, held) in enumerate(splitter.split(material.labels, material.labels, material.groups)):
-            fold[held] = number
-    return np.unique(fold, return_inverse=True)[1].astype(np.intp)

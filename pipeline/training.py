@@ -23,11 +23,13 @@ from ..models.heads import HEADS, HeadRecord, find_head
 from .errors import InvalidRequest
 from .evaluation import evaluate
 from .examples import Examples, choose_examples
-from .fitting import FOLDS, Fitted, Material, fit_heads, scores_are_probabilities
+from .fitting import Fitted, Material, fit_heads, scores_are_probabilities
 from .inputs import JOINT, Inputs, choose_inputs, extraction_command
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 
+FOLDS = 5
+"""So many where there are no validation pictures to choose with."""
 Scores = NDArray[np.float64]
 
 
@@ -179,6 +181,8 @@ def train_head(
 
     def say(trained: Head, part: slice) -> Scores:
         # A head is asked of its splits alone, so that test pictures are touched by no other.
+        if part.start == part.stop:
+            return np.zeros((0, len(examples.classes)))
         said = [scores_of(trained, X[part])[0]]
         if tta:
             said += [scores_of(trained, source.read(keys[part], view))[0] for view in range(1, len(source.views))]
