@@ -1,4 +1,4 @@
-"""A run ready to predict: features through the store, the run's own head, calibrated probabilities.
+"""A run ready to predict: its own head or network, its own class list, calibrated probabilities.
 
 The classes are the run's, in its order, and are never derived again. Pictures come to the network by the
 recipe that the head was trained with, so nothing about them can be set here.
@@ -19,7 +19,6 @@ from ..cache.errors import CacheError, DamagedFile, UnknownFeatures
 from ..cache.features import FeatureSet
 from ..cache.runs import Run
 from ..cache.store import FeatureStore
-from ..models.heads import load_scorer
 from ..models.temperature import calibrate, fit_temperature
 from .choosing import BEST, choose_run
 from .errors import InvalidRequest, UnreadableImage
@@ -27,8 +26,8 @@ from .feed import Frame
 from .images import MAX_PIXELS, ReadingPolicy
 from .inputs import JOINT
 from .progress import SILENT, Progress
-from .reopening import Reopener
-from .supply import FeatureSupply, Pixels
+from .scoring import HeadScorer, NetworkScorer, Scorer, Scores
+from .supply import Pixels
 
 _ARRAYS_AT_ONCE = 64
 
@@ -74,7 +73,7 @@ class Classifier:
     classes_ : ndarray of shape (c,), str
         The class names, in the order of the probabilities.
     temperature : float
-        By which scores are divided; see `temperature`.
+        By which scores are divided before the softmax; 1 leaves them as they are.
     """
 
     def __init__(
@@ -82,11 +81,13 @@ class Classifier:
     ) -> None:
         self.run = run
         self.classes_: NDArray[np.str_] = np.array(run.record["classes"], dtype=np.str_)
-        self._head, self._are_probabilities = load_scorer(run.folder / run.record["head_file"])
         self._progress = progress
-        views = find_sets(run, store)
-        reopener = Reopener(store, [each for sets in views for each in sets], progress)
-        self._supply = FeatureSupply(store, views, reopener.open, max_pixels=max_pixels)
+        views, file = find_sets(run, store), run.folder / run.record["head_file"]
+        self._scorer: Scorer
+        if is_network(run):
+            self._scorer = NetworkScorer(file, views[0][0].recipe, max_pixels=max_pixels)
+        else:
+            self._scorer = HeadScorer(file, store, views, max_pixels=max_pixels, progress=progress)
         self.temperature = self._settle_temperature()
 
     @classmethod
@@ -154,32 +155,28 @@ class Classifier:
             rows = list(self._demand(map(str, several)))
         else:
             _check_arrays(several)
-            blocks = range(0, len(several), _ARRAYS_AT_ONCE)
-            rows = [
-                row
-                for start in blocks
-                for row in self._judge(self._supply.compute(several[start : start + _ARRAYS_AT_ONCE]))
-            ]
+            starts = range(0, len(several), _ARRAYS_AT_ONCE)
+            blocks = [self._scorer.score_arrays(several[start : start + _ARRAYS_AT_ONCE]) for start in starts]
+            rows = [row for scores in blocks for row in self._calibrate(scores)]
         return np.stack(rows) if rows else np.empty((0, len(self.classes_)))
 
     def judge(self, paths: Iterable[str]) -> Generator[Judged]:
         """Yield what becomes of each file, in order; memory is bounded whatever their number."""
         rest = iter(paths)
-        with self._supply as supply:
-            while chunk := list(islice(rest, supply.rows_at_once)):
-                supplied = supply.fetch(chunk)
-                read = [path for path in dict.fromkeys(chunk) if path in supplied.keys]
+        with self._scorer.working():
+            while chunk := list(islice(rest, self._scorer.at_once)):
+                scored = self._scorer.score_files(chunk)
                 judged: dict[str, NDArray[np.float64]] = {}
-                if read:
-                    rows = self._judge(supply.read([supplied.keys[path] for path in read]))
-                    judged = dict(zip(read, rows, strict=True))
+                if scored.scores:
+                    rows = self._calibrate(np.stack(list(scored.scores.values())))
+                    judged = dict(zip(scored.scores, rows, strict=True))
                 for path in chunk:
-                    yield Judged(path, judged.get(path), supplied.reasons.get(path, ""))
+                    yield Judged(path, judged.get(path), scored.reasons.get(path, ""))
 
     @property
     def seen(self) -> tuple[Frame, ReadingPolicy]:
         """How pictures come to the network, or to the first of several."""
-        return self._supply.seen
+        return self._scorer.seen
 
     @cached_property
     def held_out(self) -> Held:
@@ -219,15 +216,19 @@ class Classifier:
                     raise UnreadableImage(f"cannot predict {judged.path}: {judged.reason}; expected a picture")
                 yield judged.probabilities
 
-    def _judge(self, views: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Return calibrated probabilities (n, c) from the rows of each view (n, d)."""
-        scores = np.mean([self._head(rows) for rows in views], axis=0)
+    def _calibrate(self, scores: Scores) -> NDArray[np.float64]:
+        """Return probabilities from scores, both of shape (n, c)."""
         if scores.shape[1] != len(self.classes_):
             raise DamagedFile(
                 f"{self.run.folder} is damaged: its head tells {scores.shape[1]} classes apart, run.json names "
                 f"{len(self.classes_)}; train it again with --force"
             )
-        return calibrate(scores, self.temperature, are_probabilities=self._are_probabilities)
+        return calibrate(scores, self.temperature, are_probabilities=self._scorer.are_probabilities)
+
+
+def is_network(run: Run) -> bool:
+    """Return whether a run is a whole network that was fine-tuned, rather than a head on features."""
+    return "parent" in run.record
 
 
 def find_sets(run: Run, store: FeatureStore) -> tuple[tuple[FeatureSet, ...], ...]:

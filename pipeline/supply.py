@@ -200,7 +200,8 @@ class FeatureSupply:
             if chosen := frames.pop(key, None):
                 pictures.append(Picture(Path(path), path, key, tuple(chosen)))
         outcome = Outcome(policy)
-        ahead = max(2, PICTURES_AHEAD // max(len(picture.frames) for picture in pictures))
+        # None where a pass before this one has found that the files are gone.
+        ahead = max(2, PICTURES_AHEAD // max((len(picture.frames) for picture in pictures), default=1))
         try:
             with (
                 stopping_gently() as stop,

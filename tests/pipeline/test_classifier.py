@@ -12,12 +12,14 @@ import pytest
 from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownFeatures
 from demijohn.cache.runs import write_predictions
 from demijohn.models import BACKBONES, HEADS, BadWeights
+from demijohn.models.backend import import_keras
 from demijohn.models.engine import Engine
 from demijohn.models.temperature import calibrate, fit_temperature
 from demijohn.pipeline import Classifier, InvalidRequest, UnreadableImage, extract_feature_sets, train_head
+from demijohn.pipeline.images import decode_image
 from PIL import Image
 from support.pictures import COLOURS, encode, picture, write_classes
-from support.standin import TINY
+from support.standin import TINY, build
 
 
 @dataclass(frozen=True)
@@ -253,3 +255,41 @@ def test_what_is_broken_is_told(world: World, tmp_path: Path) -> None:
     shutil.rmtree(folder)
     with pytest.raises(UnknownFeatures, match=f"features {digest} of tiny, which .* does not hold any more"):
         load(store)
+
+
+def test_a_network_that_was_fine_tuned_is_run_on_pixels_by_the_recipe(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fine-tuning leaves it: one network from uint8 pixels to logits, with its parent's features for the recipe."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    images = keras.Input((16, 16, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(keras.ops.cast(images, "float32"))
+    network = keras.Model(images, keras.layers.Dense(3)(build(top=False)(x)[:, 3, 4]))
+    store = shutil.copytree(world.store, tmp_path / "store")
+    parent = world.runs["svm"]
+    folder = shutil.copytree(parent.folder, store / "runs" / "fine-tuned-tiny-0")
+    network.save(folder / "network.keras")
+    about = {"head": "fine-tuned", "parent": parent.id, "head_file": "network.keras", "temperature": 2.0}
+    (folder / "run.json").write_text(json.dumps({**parent.record, **about}))
+    parts = sorted(path for path in store.glob("features/*/parts/*"))
+    classifier = Classifier.load("fine-tuned", store=store)
+    paths = world.paths(parent, 2)
+    resize = FeatureStore(store).find_feature_set(digest=parent.record["features_digest"]).recipe.resize
+    pixels = [decode_image(Path(path).read_bytes(), (16, 16), resize) for path in paths]
+    logits = np.asarray(network(np.stack(pixels))).astype(np.float64)
+    expected = calibrate(logits, 2.0, are_probabilities=False)
+    assert np.allclose(classifier.predict_proba(paths), expected, atol=1e-5)
+    arrays = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    assert np.allclose(classifier.predict_proba(arrays), expected, atol=1e-5)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"text")
+    judged = list(classifier.judge([str(bad), paths[0], "gone.jpg", paths[0]]))
+    assert [each.reason for each in judged] == [
+        "a text file, not a picture",
+        "",
+        "cannot be read: No such file or directory",
+        "",
+    ]
+    assert [each.probabilities is None for each in judged] == [True, False, True, False]
+    assert sorted(path for path in store.glob("features/*/parts/*")) == parts

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
+from demijohn.models import ENGINES
 from demijohn.pipeline import InvalidRequest, NoImages, Prediction, TooManyUnreadable, cli, extract_features, predict
 from demijohn.pipeline import train_head as train
 from support.pictures import encode, picture
@@ -216,6 +217,24 @@ def test_where_all_is_cached_tensorflow_is_not_imported(store: Path, photos: Pat
         f"assert len(list(predict({str(photos)!r}, store={str(store)!r}))) == 36\n"
         "heavy = {'tensorflow', 'keras', 'openvino', 'matplotlib'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ENGINES["openvino"].installed, reason="needs openvino")
+def test_new_pictures_start_from_the_kept_network_without_tensorflow(photos: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    extract_features(photos, store=store, engine="openvino")
+    train("logistic", store=store)
+    write_grays(tmp_path / "new", 2, 900)
+    script = (
+        "import sys\nfrom demijohn.pipeline import predict\n"
+        f"found = [each.label for each in predict({str(tmp_path / 'new')!r}, store={str(store)!r})]\n"
+        f"assert found == {[name for name in GRAYS for _ in range(2)]!r}, found\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ import pytest
 from demijohn.cache import FeatureStore, Key
 from demijohn.cache.index import hash_bytes
 from demijohn.pipeline import dataset, extract_features, feed
+from demijohn.pipeline.images import ReadingPolicy
 from demijohn.pipeline.progress import SILENT
 from demijohn.pipeline.reopening import Reopener
 from demijohn.pipeline.supply import FeatureSupply
@@ -198,3 +199,34 @@ def test_so_many_at_once_that_rows_stay_small(store: Path, monkeypatch: pytest.M
     assert supply.rows_at_once == 1024
     monkeypatch.setattr(type(FeatureStore(store).find_feature_set()), "width", 100_000)
     assert supply.rows_at_once == (64 << 20) // 400_000
+
+
+def test_sets_of_two_reading_policies_each_keep_to_their_own(
+    swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FeatureStore(tmp_path / "store")
+    for reading in (ReadingPolicy(), ReadingPolicy("accept")):
+        extract_features(photos, backbone=swift, weights="random", store=store.folder, reading=reading)
+    sets = store.feature_sets()
+    assert len(sets) == 2
+    paths = [str(tmp_path / name) for name in ("whole.jpg", "torn.jpg", "gone.jpg")]
+    content = encode(picture(8, size=(64, 64)), "JPEG")
+    for path, size in zip(paths, (len(content), len(content) - 300, len(content) - 1), strict=True):
+        Path(path).write_bytes(content[:size])
+    read = feed.read_file
+
+    def lose(path: Path, policy: Any) -> bytes:
+        if str(path) == paths[2]:
+            path.unlink(missing_ok=True)
+        return read(path, policy)
+
+    monkeypatch.setattr(feed, "read_file", lose)
+    with FeatureSupply(store, [sets], Reopener(store, sets, SILENT).open) as supply:
+        found = supply.fetch(paths)
+        [rows] = supply.read([found.keys[paths[0]]])
+    assert list(found.keys) == [paths[0]]
+    assert "truncated" in found.reasons[paths[1]]
+    assert found.reasons[paths[2]] == "cannot be read: No such file or directory"
+    assert rows.shape == (1, 16)
+    # The one that accepts torn files keeps its row for whoever asks with it alone.
+    assert sorted(len(each.keys()) for each in sets) == [37, 38]
