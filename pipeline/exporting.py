@@ -22,11 +22,11 @@ from ..models.artefacts import Artefact, choose_artefacts, finish_network, write
 from ..models.backbone import Backbone
 from ..models.folding import check_head
 from ..models.heads import load_scorer
-from ..models.network import build_network
+from ..models.network import build_network, load_network
 from ..models.taps import Tap
 from ..models.weights import load_extractor, locate_weights
 from .choosing import BEST, choose_run
-from .classifier import Classifier, find_sets
+from .classifier import Classifier, find_sets, is_network
 from .errors import InvalidRequest
 from .inputs import JOINT
 from .model_card import CARD, render_card
@@ -153,7 +153,8 @@ def _find_source(store: FeatureStore, run: Run, progress: Progress) -> _Source:
             f"{run.id} joins the features of {record['backbone']}, which are no single network: "
             "export a run of one backbone"
         )
-    check_head(run.folder / record["head_file"])
+    if not is_network(run):
+        check_head(run.folder / record["head_file"])
     [[features]] = find_sets(run, store)
     request = request_of(store, features, progress)
     backbone = find_network(store, features, request).backbone
@@ -217,7 +218,17 @@ def _write(
 
 
 def _build(source: _Source) -> Any:
-    """Return the Keras model from pixels to probabilities; it computes in float32."""
+    """Return the Keras model from pixels to probabilities; it computes in float32, or as it was fine-tuned."""
+    _, are_probabilities = load_scorer(source.head)
+    return finish_network(
+        load_network(source.head) if is_network(source.run) else _put_together(source),
+        temperature=source.classifier.temperature,
+        are_probabilities=are_probabilities,
+    )
+
+
+def _put_together(source: _Source) -> Any:
+    """Return backbone and head as one network to logits."""
     recipe = source.recipe
     extractor, digest = load_extractor(source.backbone, locate_weights(source.backbone, source.weights))
     if digest != recipe.weights:
@@ -225,6 +236,4 @@ def _build(source: _Source) -> Any:
             f"the weights of {source.backbone.name} have digest {digest[:12]}, expected {recipe.weights[:12]}, with "
             f"which {source.run.id} was trained: bring the weights back, or extract and train again"
         )
-    logits = build_network(source.backbone, extractor, source.head, tap=Tap(recipe.layer, recipe.pooling))
-    _, are_probabilities = load_scorer(source.head)
-    return finish_network(logits, temperature=source.classifier.temperature, are_probabilities=are_probabilities)
+    return build_network(source.backbone, extractor, source.head, tap=Tap(recipe.layer, recipe.pooling))

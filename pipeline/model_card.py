@@ -80,7 +80,7 @@ def render_card(
     metrics = record["metrics"]
     judged = next(split for split in reversed(SPLITS) if metrics[split]["images"])
     return environment.from_string((files("demijohn.pipeline") / _TEMPLATE).read_text("utf-8")).render(
-        run=record,
+        run={"parent": None, "temperature": None, **record},
         classes=classes,
         backbone=backbone,
         weights=weights,

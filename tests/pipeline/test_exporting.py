@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from demijohn.cache import FeatureStore
 from demijohn.models import HEADS, UnsuitableSetting
 from demijohn.models.artefacts import ARTEFACTS
 from demijohn.models.backbones import BACKBONES
+from demijohn.models.backend import import_keras
 from demijohn.pipeline import (
     Export,
     InvalidRequest,
@@ -145,6 +147,27 @@ def test_a_calibrated_run_says_what_its_stored_predictions_say(head: str, store:
     for key, scores in zip(stored.keys[stored.splits == 2], stored.scores[stored.splits == 2], strict=True):
         pixels = script.read_picture(str(store.parent / "photos" / names[key.tobytes()]))
         np.testing.assert_allclose(predict(pixels)[0], scores, atol=1e-4)
+
+
+def test_a_fine_tuned_network_is_exported_as_it_is(store: Path, logistic: str, tmp_path: Path) -> None:
+    """As fine-tuning leaves it: one network from uint8 pixels to logits, with its parent's features for the recipe."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    images = keras.Input((16, 16, 3), dtype="uint8", name="images")
+    x = keras.layers.Rescaling(1 / 255)(images)
+    core = TINY.build(top=False)
+    x = keras.layers.Dense(3, kernel_initializer="glorot_normal")(keras.layers.Flatten()(core(x)))
+    parent = FeatureStore(store).find_run(logistic)
+    assert parent is not None
+    folder = shutil.copytree(parent.folder, tmp_path / "results" / "runs" / "fine-tuned-tiny-0")
+    keras.Model(images, x).save(folder / "network.keras")
+    about = {"run": folder.name, "head": "fine-tuned", "parent": logistic, "head_file": "network.keras"}
+    (folder / "run.json").write_text(json.dumps({**parent.record, **about}))
+    record = export(
+        folder.name, to=tmp_path / "out", formats=["keras", "onnx"], store=store, results=tmp_path / "results"
+    ).record
+    assert all(each["greatest_difference"] <= 1e-4 for each in record["artefacts"])
+    assert f"trained further together from the run `{logistic}` on" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("resize", ["crop-bilinear", "pad-bilinear", "squash-bicubic"])
