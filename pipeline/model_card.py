@@ -14,11 +14,11 @@ from ..models.backbone import Backbone
 from .parity import Checked, Parity
 from .prediction_script import UNREAD
 from .provenance import describe_environment
-from .rendering import _escape
 from .units import format_size
 
 CARD = "README.md"
 _TEMPLATE = "model_card.md.jinja"
+_MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|"})
 _METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -112,6 +112,11 @@ def _with_interval(metrics: Mapping[str, Any], name: str) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def _escape(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line; names of classes and files are data."""
+    return " ".join(text.translate(_MARKUP).split())
 
 
 def _share(value: float | None) -> str:

@@ -4,10 +4,10 @@ Antialiased resizing cannot be converted to ONNX or LiteRT, so it stays outside 
 lines of Pillow that anybody can read. The script that is written is the one that the parity gate runs.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
@@ -82,9 +82,7 @@ def load_script(folder: Path, text: str) -> Script:
     """Write the script into a folder and return it as a module."""
     path = folder / SCRIPT
     path.write_text(text, "utf-8")
-    spec = importlib.util.spec_from_file_location("demijohn_exported", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType("predict")
+    # Not imported, since that would leave compiled code beside it.
+    exec(compile(text, path, "exec"), module.__dict__)
     return cast(Script, module)

@@ -95,7 +95,7 @@ def test_every_format_agrees_with_demijohn_and_says_so(exported: Export) -> None
         assert (exported.folder / each["artefact"]).exists()
         assert f"| `{each['artefact']}` | {each['runtime']} | {each['same_class']} of {each['pictures']} |" in card
     expected = {"export.json", "README.md", "predict.py", *(each["artefact"] for each in exported.record["artefacts"])}
-    assert set(leftovers(exported.folder)) - {"__pycache__"} == expected
+    assert set(leftovers(exported.folder)) == expected
     assert leftovers(exported.folder.parent) == [exported.folder.name]
 
 
