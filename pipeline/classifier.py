@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..cache.errors import CacheError, DamagedFile, UnknownFeatures
 from ..cache.features import FeatureSet
-from ..cache.runs import Run
+from ..cache.runs import Predictions, Run
 from ..cache.store import FeatureStore
 from ..models.temperature import calibrate, fit_temperature
 from .choosing import BEST, choose_run
@@ -181,8 +181,7 @@ class Classifier:
     @cached_property
     def held_out(self) -> Held:
         """Pictures by which thresholds are found."""
-        stored = self.run.predictions
-        scores, labels = stored.scores[stored.honest].astype(np.float64), stored.labels[stored.honest]
+        stored, scores, labels = self._read_unseen()
         # A run with a temperature keeps its predictions calibrated.
         if self.run.record["temperature"] is None:
             scores = calibrate(scores, self.temperature, are_probabilities=stored.are_probabilities)
@@ -192,8 +191,7 @@ class Classifier:
         """Return the run's temperature, or the one that its predictions of pictures not seen ask for."""
         if (kept := self.run.record["temperature"]) is not None:
             return float(kept)
-        stored = self.run.predictions
-        scores, labels = stored.scores[stored.honest].astype(np.float64), stored.labels[stored.honest]
+        stored, scores, labels = self._read_unseen()
         if not len(labels):
             self._progress.warn(
                 f"{self.run.id} has no validation pictures to calibrate its probabilities with: they are as the head "
@@ -207,6 +205,11 @@ class Classifier:
             f"{temperature:.3g}"
         )
         return temperature
+
+    def _read_unseen(self) -> tuple[Predictions, Scores, NDArray[np.int32]]:
+        """Return the stored predictions, and scores and labels of the pictures that a head had not seen."""
+        stored = self.run.predictions
+        return stored, stored.scores[stored.honest].astype(np.float64), stored.labels[stored.honest]
 
     def _demand(self, paths: Iterable[str]) -> Iterator[NDArray[np.float64]]:
         # Closed at once where it ends early: what was made is stored then.

@@ -24,6 +24,7 @@ from ..cache.errors import StoreNotWritable
 from ..cache.features import FeatureSet
 from ..cache.index import hash_bytes
 from ..cache.part import Key, keys_to_array
+from ..cache.refusals import Refusal
 from ..cache.store import FeatureStore
 from ..cache.writer import FeatureWriter
 from ..models.engine import Engine
@@ -32,11 +33,13 @@ from .breakdown import Breakdown
 from .dataset import find_keys
 from .examples import refusals_that_hold
 from .feed import Frame, Picture, decoding_ahead
-from .images import MAX_PIXELS, ReadingPolicy
+from .images import MAX_PIXELS, ReadingPolicy, decoder_version
 from .interruption import stopping_gently
 from .lanes import Lanes, Target
 from .probing import Opened
-from .work import PICTURES_AHEAD, Outcome
+
+_PICTURES_AHEAD = 96
+"""Frames that are decoded ahead of the networks; bounds the memory."""
 
 Pixels = NDArray[np.uint8]
 
@@ -199,9 +202,9 @@ class FeatureSupply:
         for path, key in keys.items():
             if chosen := frames.pop(key, None):
                 pictures.append(Picture(Path(path), path, key, tuple(chosen)))
-        outcome = Outcome(policy)
         # None where a pass before this one has found that the files are gone.
-        ahead = max(2, PICTURES_AHEAD // max((len(picture.frames) for picture in pictures), default=1))
+        ahead = max(2, _PICTURES_AHEAD // max((len(picture.frames) for picture in pictures), default=1))
+        refused: dict[Key, str] = {}
         try:
             with (
                 stopping_gently() as stop,
@@ -212,17 +215,26 @@ class FeatureSupply:
                     if stop.is_set():
                         raise KeyboardInterrupt
                     lanes.add(picture)
-                    outcome.note(picture)
+                    if picture.key is None:
+                        del keys[picture.name]
+                        reasons[picture.name] = picture.reason
+                        continue
+                    # Of the bytes that were really read.
+                    keys[picture.name] = picture.key
+                    if picture.pixels is None:
+                        refused[picture.key] = picture.reason
                 lanes.finish()
         finally:
             for digest in missing:
                 self._writers[digest].commit()
-            with contextlib.suppress(StoreNotWritable):
-                self._store.add_refusals(outcome.take_refused(self._refusals[policy]))
-        keys |= outcome.changed
-        for path, reason in outcome.lost.items():
-            reasons[path] = reason
-            del keys[path]
+            self._refuse(policy, refused)
+
+    def _refuse(self, policy: ReadingPolicy, refused: Mapping[Key, str]) -> None:
+        """Remember pictures that cannot be decoded, in the store as well, if it can be written."""
+        self._refusals[policy].update(refused)
+        version = decoder_version()
+        with contextlib.suppress(StoreNotWritable):
+            self._store.add_refusals(Refusal(key, reason, policy.outcome, version) for key, reason in refused.items())
 
     def _open(self, digest: str) -> Opened:
         if digest not in self._opened:

@@ -41,7 +41,7 @@ class Work:
         """Rows, by digest of the feature set."""
         self._survey = survey
         self._progress = survey.request["progress"]
-        self._outcome = Outcome(survey.request["reading"])
+        self._outcome = _Outcome(survey.request["reading"])
         self._opened: dict[str, Opened] = {}
         self._told: set[str] = set()
         self._openers = _make_openers(survey)
@@ -189,7 +189,7 @@ def _make_openers(survey: Survey) -> dict[FrozenBackbone, Opener]:
 
 
 @dataclass(slots=True)
-class Outcome:
+class _Outcome:
     """What became of the pictures that were read."""
 
     reading: ReadingPolicy
