@@ -128,7 +128,9 @@ def test_the_script_predicts_in_a_process_of_its_own_without_demijohn(exported: 
             assert float(probability) == pytest.approx(float(expected[path]["probability"]), abs=1e-2)
 
 
-@pytest.mark.parametrize("head", [name for name in HEADS if name != "logistic"])
+@pytest.mark.parametrize(
+    "head", [pytest.param(name, marks=pytest.mark.slow) if name == "dense" else name for name in HEADS]
+)
 def test_every_head_is_folded(head: str, store: Path, tmp_path: Path) -> None:
     run = train_head(head, store=store, settings={"epochs": 2} if head == "dense" else {}, tune=False)
     written = export(run.id, to=tmp_path / "out", formats=["onnx", "keras"], store=store)
@@ -283,23 +285,31 @@ def test_pictures_that_the_script_refuses_are_told(tmp_path: Path) -> None:
     )
 
 
-def test_the_command_by_its_exit_status(store: Path, tmp_path: Path, logistic: str) -> None:
-    words = ("export", "--store", store, "--run", logistic)
-    done = run(*words, "--to", tmp_path / "out", "--format", "onnx", "--json", "--pictures", "3", "--quiet")
+@pytest.mark.slow
+def test_the_command_answers_with_json_alone(store: Path, tmp_path: Path, logistic: str) -> None:
+    words = ("--store", store, "--run", logistic, "--format", "onnx", "--pictures", "3")
+    done = run("export", *words, "--to", tmp_path / "out", "--json", "--quiet")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["folder"] == str(tmp_path / "out")
     assert [each["pictures"] for each in answer["artefacts"]] == [3]
     assert done.stderr == ""
+    told = run("export", *words, "--to", tmp_path / "out").stdout
+    assert "3 of 3" in told
+    assert told.endswith(f"with predict.py and README.md in {tmp_path / 'out'}\n")
+
+
+def test_mistakes_are_told_in_one_line(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
     for wrong, message in (
-        (("--to", tmp_path / "other", "--format", "tflite"), "no format 'tflite': expected some of keras,savedmodel"),
+        (("--to", tmp_path / "out", "--format", "tflite"), "no format 'tflite': expected some of keras,savedmodel"),
         (("--to", tmp_path), "is there and no earlier export"),
-        (("--to", tmp_path / "other", "--run", "nonsense"), "holds no run nonsense"),
+        (("--to", tmp_path / "out", "--run", "nonsense"), "holds no run nonsense"),
     ):
-        done = run(*words, *wrong)
+        done = run("export", "--store", store, *wrong)
         assert done.returncode == 1
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert done.stdout == ""
-    assert run(*words).returncode == 2
-    assert leftovers(tmp_path) == ["out"]
+    assert run("export", "--store", store).returncode == 2
+    assert leftovers(tmp_path) == ["mine"]
