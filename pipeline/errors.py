@@ -6,6 +6,8 @@ PipelineError
 ├── DatasetClash (ValueError)       the name of the data set belongs to another folder
 ├── UnreadableImage (ValueError)    one picture cannot be decoded; it is skipped and listed
 ├── OtherNumbers (ValueError)       this installation gives other features than those stored
+├── ClusterUnreachable (ConnectionError)  there is nobody at the address of a cluster
+├── WorkersLost (RuntimeError)      workers died again and again
 ├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
 └── NotTrainable (ValueError)       too few classes or pictures to train a head
 """
@@ -33,6 +35,14 @@ class UnreadableImage(PipelineError, ValueError):
 
 class OtherNumbers(PipelineError, ValueError):
     """The present installation gives other features than those that are stored."""
+
+
+class ClusterUnreachable(PipelineError, ConnectionError):
+    """There is nobody at the address of a cluster, or no worker."""
+
+
+class WorkersLost(PipelineError, RuntimeError):
+    """Workers died again and again."""
 
 
 class TooManyUnreadable(PipelineError, ValueError):

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from ..models.errors import UnsuitableSetting
 from ..models.resolving import found_again
@@ -40,6 +40,9 @@ class Request(TypedDict, total=False):
     reading: ReadingPolicy
     resize: str | None
     retry: bool
+    workers: int | Literal["auto"] | None
+    cluster: str | None
+    backend: Any
     progress: Progress
 
 
@@ -64,6 +67,9 @@ USUAL: Request = {
     "reading": DEFAULT_POLICY,
     "resize": None,
     "retry": False,
+    "workers": None,
+    "cluster": None,
+    "backend": None,
     "progress": SILENT,
 }
 _OPTIONS = (
