@@ -97,6 +97,8 @@ def _given(backend: Any, workers: Any) -> Backend:
         raise InvalidRequest("workers='auto' is of local processes: give a number beside a backend")
     if workers is not None:
         config["n_jobs"] = workers
+    # joblib's own default is one.
+    config.setdefault("n_jobs", -1)
     client = None
     if config.get("backend") == "dask":
         from distributed import get_client

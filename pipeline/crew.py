@@ -219,7 +219,7 @@ class Crew:
         if self._backend.client is not None:
             self._await_workers()
         with parallel_config(**self._config()):
-            count: int = effective_n_jobs()
+            count: int = effective_n_jobs(None)
             return count
 
     def _call(self, jobs: Iterator[Job]) -> Iterator[Answer]:
