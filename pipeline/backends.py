@@ -3,7 +3,7 @@
 joblib speaks to processes of its own (loky), to Dask, and to whatever else is registered with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,20 @@ class Backend:
     """What joblib is told."""
 
     config: Mapping[str, Any]
-    """Arguments of `parallel_config`."""
+    """Arguments of `parallel_config`; of Dask's backend, where that is what works."""
     threads: int | None = None
     """Of each worker; None where it has its own."""
     gpus: tuple[str, ...] = ()
     """One for each worker, where there are several."""
     client: Any = None
     """Of Dask, where that is what works."""
+
+    def arguments(self, workers: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what `parallel_config` is given for one call, in which only some workers of Dask may work."""
+        if self.client is None:
+            return dict(self.config)
+        only = {"workers": list(workers)} if workers else {}
+        return {"backend": _dask_backend(self.client, {**self.config, **only})}
 
 
 def choose_backend(request: Request) -> Backend | None:
@@ -46,8 +53,7 @@ def choose_backend(request: Request) -> Backend | None:
     if cluster is not None:
         if workers is not None or backend is not None:
             raise InvalidRequest("--cluster has workers of its own: leave out --workers, or a backend of joblib's")
-        client = connect(cluster)
-        return Backend({"backend": "dask", "client": client}, client=client)
+        return Backend({}, client=connect(cluster))
     if backend is not None:
         return _given(backend, workers)
     return None if workers is None else _local(workers)
@@ -95,15 +101,25 @@ def _given(backend: Any, workers: Any) -> Backend:
     config = dict(backend) if isinstance(backend, Mapping) else {"backend": backend}
     if workers == "auto":
         raise InvalidRequest("workers='auto' is of local processes: give a number beside a backend")
-    if workers is not None:
-        config["n_jobs"] = workers
-    # joblib's own default is one.
-    config.setdefault("n_jobs", -1)
-    client = None
     if config.get("backend") == "dask":
         from distributed import get_client
 
         # The one that joblib would find, so that workers can be told apart.
-        client = config.setdefault("client", None) or get_client()
-        config["client"] = client
-    return Backend(config, client=client)
+        del config["backend"]
+        return Backend(config, client=config.pop("client", None) or get_client())
+    if workers is not None:
+        config["n_jobs"] = workers
+    # joblib's own default is one.
+    config.setdefault("n_jobs", -1)
+    return Backend(config)
+
+
+def _dask_backend(client: Any, options: Mapping[str, Any]) -> Any:
+    from joblib._dask import DaskDistributedBackend
+
+    class Cluster(DaskDistributedBackend):  # type: ignore[misc]
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            # Where jobs are done one after the other, joblib does them itself, in the driver.
+            return max(2, int(super().effective_n_jobs(n_jobs)))
+
+    return Cluster(client=client, **options)

@@ -83,11 +83,11 @@ class Crew:
         self._backend = backend
         self._common: dict[str, Any] = {
             "crew": uuid.uuid4().hex,
-            "store": survey.store.folder.absolute(),
+            "store": survey.store.folder,
             "request": request,
             "place": Place(process_name(), backend.threads, backend.gpus, claims),
         }
-        self._losses = 0
+        self._losses = self._told = 0
         self._records: dict[str, _Record] = {}
         self._unfit: dict[str, str] = {}
         self._said: set[tuple[str, str]] = set()
@@ -134,6 +134,21 @@ class Crew:
             self._leave_out(answer)
         outcome.breakdown.seconds += time.perf_counter() - started
 
+    def compare(self, found: int) -> None:
+        """Compare the rows that workers say they have stored since the last time with those that are there.
+
+        Raises
+        ------
+        WorkersLost
+            Nothing of it is there, time and again.
+        """
+        told, self._told = self._told, 0
+        if told and not found:
+            self._lose(
+                f"workers say that they have stored {told:,} rows, of which {self._common['store']} shows none: "
+                "expected a folder that all of them share"
+            )
+
     def tell(self) -> None:
         """Say what each worker has done."""
         for name, record in sorted(self._records.items()):
@@ -167,6 +182,7 @@ class Crew:
         record.peak_bytes = max(record.peak_bytes, answer.peak_bytes)
         # The driver counts wall time, and rows by what is there.
         answer.outcome.breakdown.seconds = 0.0
+        self._told += answer.outcome.added.total()
         answer.outcome.added.clear()
         outcome.add(answer.outcome)
         good = answer.outcome.breakdown.pictures
@@ -207,10 +223,7 @@ class Crew:
         self._progress.warn(f"{what}; planning again from what is stored")
 
     def _config(self) -> dict[str, Any]:
-        config = dict(self._backend.config)
-        if self._unfit:
-            config["workers"] = self._fit()
-        return config
+        return self._backend.arguments(self._fit() if self._unfit else ())
 
     def _count_workers(self) -> int:
         """Return how many jobs are done at once."""

@@ -66,4 +66,4 @@ class Deck:
 
     def _size(self) -> int:
         share = self._count // (2 * self._workers)
-        return max(SMALLEST, min(LARGEST, int(self._speed * AIM_SECONDS), share))
+        return max(SMALLEST, min(share, int(min(LARGEST, self._speed * AIM_SECONDS))))

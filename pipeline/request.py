@@ -111,6 +111,9 @@ def complete(request: Request) -> Request:
     if asked["views_for"] not in get_args(ViewsFor):
         raise InvalidRequest(f"views can be had for {' or '.join(get_args(ViewsFor))}, found {asked['views_for']!r}")
     asked["weights"] = _whole(asked["weights"])
+    if any(asked[name] is not None for name in ("workers", "cluster", "backend")):
+        # Workers have working folders of their own.
+        asked["store"] = Path(asked["store"]).expanduser().absolute()
     asked["backbones"] = tuple(dict.fromkeys(found_again(str(name)) for name in asked["backbones"]))
     return asked
 

@@ -80,7 +80,7 @@ class Work:
             before = self.families
             self.families = tuple(self._planned(family, _sets(family)) for family in before)
             if self._crew:
-                self._count_rows(before)
+                self._crew.compare(self._count_rows(before))
         if self.engines:
             self._progress.say(str(outcome.breakdown))
         for features, parts in known.items():
@@ -96,11 +96,13 @@ class Work:
         views = [plan_view(each, each.keys(), self.table, self.refusals, request) for each in sets]
         return replace(family, views=tuple(views))
 
-    def _count_rows(self, before: Iterable[Family]) -> None:
+    def _count_rows(self, before: Iterable[Family]) -> int:
         """Count what was added by what is there: who was killed has not told, and what was done twice counts once."""
+        earlier_total = self.outcome.added.total()
         for earlier, family in zip(before, self.families, strict=True):
             for then, now in zip(earlier.views, family.views, strict=True):
                 self.outcome.added[now.features.digest] += len(now.plan.present) - len(then.plan.present)
+        return self.outcome.added.total() - earlier_total
 
     def _pass(self) -> None:
         """Run the networks once over everything that is missing, and store the features."""

@@ -39,7 +39,7 @@ class Place:
     driver: str
     """Name of the process that gives them."""
     threads: int | None = None
-    """Of each worker; None where the backend knows."""
+    """Of each worker that the driver starts on this machine; None where the backend knows."""
     gpus: tuple[str, ...] = ()
     """One for each worker, as `CUDA_VISIBLE_DEVICES` calls them; empty where workers need not be told apart."""
     claims: Path | None = None
@@ -128,10 +128,22 @@ def settle(place: Place) -> None:
     if threads:
         # Of decoding and of OpenVINO, which ask joblib; of TensorFlow.
         os.environ["LOKY_MAX_CPU_COUNT"] = os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    if place.threads:
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), name="parent", daemon=True).start()
     if place.gpus and place.claims:
         os.environ["CUDA_VISIBLE_DEVICES"], _bench.claim = claim_gpu(place.gpus, place.claims)
         # Several may share one.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process soon after the driver that started it; what it has in hand counts for nobody.
+
+    joblib's processes would stay for minutes, with their memory.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def claim_gpu(gpus: Sequence[str], folder: Path, *, seconds: float = 30.0) -> tuple[str, FileLock]:

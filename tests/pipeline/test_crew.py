@@ -3,13 +3,14 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from demijohn.cache import FeatureStore
+from demijohn.cache import FeatureSet, FeatureStore
 from demijohn.models.backbones import BACKBONES
 from demijohn.pipeline import InvalidRequest, backends, extract_features
 from demijohn.pipeline import crew as module
@@ -143,6 +144,14 @@ def test_after_too_many_losses_it_ends(recruits: None, photos: Path, tmp_path: P
     assert sum("planning again" in text for text in progress.said) == module.ROUNDS - 1
 
 
+def test_a_store_that_workers_do_not_share_is_told(
+    recruits: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FeatureSet, "commit", lambda *_: "elsewhere.h5")
+    with pytest.raises(WorkersLost, match=r"have stored 36 rows, of which .* shows none"):
+        extract_features(photos, **TINY, store=tmp_path / "store", workers=1)
+
+
 @pytest.mark.parametrize(
     ("asked", "match"),
     [
@@ -232,6 +241,36 @@ def test_commands_of_dask_in_folders_of_their_own(many: Path, expected: dict[byt
     assert stored(elsewhere / "store") == expected
 
 
+LOCAL_CLUSTER = """
+import sys
+from distributed import Client, LocalCluster
+from demijohn.pipeline import extract_features
+
+with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    done = extract_features(sys.argv[1], store=sys.argv[2], engine=sys.argv[3], backend="dask")
+    assert done.extracted == done.rows, done
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_real_pictures_and_weights_by_two_processes_of_a_local_cluster(
+    real_data: Path, tmp_path: Path, engine: str
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for folder in sorted((real_data / "caltech").iterdir())[:8]:
+        (photos / folder.name).symlink_to(folder)
+    alone = extract_features(photos, engine=engine, store=tmp_path / "alone")
+    script = [sys.executable, "-c", LOCAL_CLUSTER, photos, tmp_path / "store", engine]
+    subprocess.run(script, env=environment(), check=True, capture_output=True)
+    assert alone.rows == 200
+    assert stored(tmp_path / "store") == stored(tmp_path / "alone")
+    by_two = extract_features(photos, engine=engine, store=tmp_path / "local", workers=2)
+    assert by_two.extracted == 200
+    assert stored(tmp_path / "local") == stored(tmp_path / "alone")
+
+
 @pids
 @pytest.mark.slow
 @pytest.mark.parametrize("nanny", ["--nanny", "--no-nanny"])
@@ -271,9 +310,9 @@ def test_a_worker_of_dask_with_another_library_is_left_out(
 def test_a_slow_worker_does_not_hold_the_rest(many: Path, expected: dict[bytes, bytes], tmp_path: Path) -> None:
     store = tmp_path / "store"
     started = time.monotonic()
-    # Alone, the slow one would take five minutes.
-    with cluster(tmp_path, environment(), environment(delay=10)) as (address, _):
+    # Alone, the slow one would take a minute and a half.
+    with cluster(tmp_path, environment(), environment(delay=3, seconds=3)) as (address, _):
         _, err = finish(drive(many, *SWIFT, "--store", store, "--cluster", address))
-    assert time.monotonic() - started < 150
+    assert time.monotonic() - started < 60
     assert err.count("\nworker tcp://") == 2
     assert stored(store) == expected

@@ -1,5 +1,6 @@
 """Drivers, local workers and Dask clusters in processes of their own, and what they have stored."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,12 +18,13 @@ RECRUITS = Path(__file__).with_name("recruits.py")
 SWIFT = ("--backbone", "tiny", "--weights", "random")
 
 
-def environment(*, delay: float = 0, other: bool = False) -> dict[str, str]:
+def environment(*, delay: float = 0, other: bool = False, seconds: float = 0) -> dict[str, str]:
     """Return the environment of drivers and workers with the swift engine."""
     added = {
         "DEMIJOHN_TEST_WORKERS": "1",
         "DEMIJOHN_TEST_DELAY": str(delay),
         "DEMIJOHN_TEST_OTHER": "1" if other else "",
+        "DEMIJOHN_TEST_SLICE": str(seconds or ""),
         "PYTHONPATH": str(TESTS),
     }
     return {**os.environ, **added}
@@ -105,8 +107,6 @@ def cluster(folder: Path, *workers: dict[str, str], options: tuple[str, ...] = (
             home.mkdir()
             words = ("worker", "--nthreads", "1", "--no-dashboard", "--local-directory", str(home), *options)
             started.append(stack.enter_context(_dask(*words, env=env, cwd=home)))
-        import json
-
         address = wait_for(lambda: json.loads(addresses.read_text() or "{}").get("address"))
         yield address.replace("tcp://", "dask://"), started
 

@@ -2,7 +2,7 @@
 
 Run as a script it is `demijohn` with that engine, for tests of workers that need a driver of their own.
 DEMIJOHN_TEST_DELAY makes every batch take so many seconds longer; DEMIJOHN_TEST_OTHER makes a worker's numbers
-others, as another library would.
+others, as another library would; DEMIJOHN_TEST_SLICE makes it return after so many seconds.
 """
 
 import os
@@ -28,8 +28,10 @@ RECRUIT = replace(TINY, build=build)
 
 def enlist() -> None:
     """Put the engine into its place in this process, for good."""
+    from demijohn.pipeline import workers
     from support import swift
 
+    workers.SLICE_SECONDS = float(os.environ.get("DEMIJOHN_TEST_SLICE") or workers.SLICE_SECONDS)
     swift.use_swift_engine()
     if os.environ.get("DEMIJOHN_TEST_OTHER"):
         extract = swift.SwiftEngine.extract
