@@ -10,6 +10,7 @@ import multiprocessing
 import tempfile
 import time
 import uuid
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
@@ -50,6 +51,8 @@ def gathering(survey: Survey) -> Iterator["Crew | None"]:
         claims = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demijohn-workers-")))
         crew = Crew(survey, backend, claims)
         stack.enter_context(stopping_at_once())
+        if survey.request["workers"] is not None and backend.client is None:
+            stack.callback(_dismiss)
         yield crew
         crew.tell()
 
@@ -247,7 +250,9 @@ class Crew:
 
         workers = self._count_workers()
         try:
-            with parallel_config(**self._config()):
+            with parallel_config(**self._config()), warnings.catch_warnings():
+                # A process that grew is replaced; its job is done.
+                warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
                 # One job per worker under way: what waits can still be given to whoever is free.
                 run = Parallel(
                     return_as="generator_unordered",
@@ -275,6 +280,13 @@ class Crew:
                 f"the cluster at {client.scheduler.address} has no worker: start some with dask worker "
                 f"{client.scheduler.address}"
             ) from error
+
+
+def _dismiss() -> None:
+    """End joblib's processes, which would stay for minutes with their memory."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def _thinned(family: Family, missing: Sequence[Sequence[Key]]) -> Family:
