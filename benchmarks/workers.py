@@ -153,6 +153,7 @@ def deal(pictures: Path, store: Path) -> None:
 
     from demijohn.pipeline.deck import Deck
     from demijohn.pipeline.survey import pictures_of, survey_images
+    from demijohn.pipeline.workers import peak_bytes
 
     started = time.perf_counter()
     survey = survey_images(pictures, store=store)
@@ -165,7 +166,7 @@ def deal(pictures: Path, store: Path) -> None:
         pickle.dumps(tuple(dealt))
         deck.take_back(start, len(dealt), done=len(dealt), seconds=len(dealt) / 100)
     dealing = time.perf_counter() - started
-    print(look, dealing, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(look, dealing, peak_bytes())
 
 
 def ceiling(asked: Any, folder: Path) -> None:

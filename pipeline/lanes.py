@@ -43,6 +43,8 @@ class Target:
     """What it lacks, by the keys that were expected."""
     added: set[Key] = field(default_factory=set)
     """Keys of the rows that were added."""
+    writer: FeatureWriter | None = None
+    """What stores the rows, where it is to outlast the pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,9 @@ class Lanes:
         self._stack.__enter__()
         for lane in self._lanes:
             for target in lane.targets:
-                self._writers[target] = self._stack.enter_context(FeatureWriter(target.features, alone=self._alone))
+                self._writers[target] = target.writer or self._stack.enter_context(
+                    FeatureWriter(target.features, alone=self._alone)
+                )
         return self
 
     def __exit__(

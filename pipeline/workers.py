@@ -81,7 +81,7 @@ class Answer:
     refusal: OtherNumbers | ModelError | None = None
     """Why this worker must not do it."""
     peak_bytes: int = 0
-    """The most memory that the process has ever had."""
+    """The most memory that the process has ever had; 0 where the system does not tell."""
 
 
 def serve(job: Job) -> Answer:
@@ -110,7 +110,7 @@ def serve(job: Job) -> Answer:
             len(job.pictures),
             _bench.notes.take(),
             refusal,
-            _peak_bytes(),
+            peak_bytes(),
         )
 
 
@@ -239,11 +239,11 @@ def _worker_name() -> str:
     return str(worker.address) if worker else process_name()
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Return the most memory that this process has had; 0 where the system does not tell."""
     try:
-        import resource
-    except ImportError:
-        # Windows has none.
+        # What resource tells is that of the parent, where that was larger.
+        status = Path("/proc/self/status").read_text("ascii")
+    except OSError:
         return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
