@@ -1,6 +1,6 @@
 """What do workers cost and bring: one through joblib against the direct path, one process against two, and the driver.
 
-    python benchmarks/workers.py overhead | split | driver | ceiling | all
+    python benchmarks/workers.py overhead | split | driver | all
 
 overhead  whole extractions of 1,000 pictures, direct and by one worker through joblib (--workers 1), in turn, in one
           process; ratio of the medians
@@ -8,7 +8,6 @@ split     the same pictures by one process of two threads and by two processes o
           commands in turn; pictures per second of the networks' part, of the whole, and memory per process
 driver    what the driver does for 10,000 and 50,000 pictures, without any network: looking at unchanged
           files, planning, and dealing; seconds and memory
-ceiling   pictures per second of one process where the network costs nothing: what its single thread of Python allows
 
 Pictures are those of benchmarks/extract.py; printed are medians over --repeats N (5).
 """
@@ -40,7 +39,6 @@ def main() -> None:
         "overhead": overhead,
         "split": split,
         "driver": driver,
-        "ceiling": ceiling,
     }
     parser.add_argument("what", nargs="?", choices=(*parts, "all"), default="all")
     parser.add_argument("--repeats", type=int, default=5)
@@ -167,36 +165,6 @@ def deal(pictures: Path, store: Path) -> None:
         deck.take_back(start, len(dealt), done=len(dealt), seconds=len(dealt) / 100)
     dealing = time.perf_counter() - started
     print(look, dealing, peak_bytes())
-
-
-def ceiling(asked: Any, folder: Path) -> None:
-    """Print how fast one process is where the network costs next to nothing."""
-    from demijohn.pipeline import extract_features
-
-    pictures, store = folder / "pictures", folder / "store"
-    small = make_pictures(folder / "one", 1) / "class0" / "00000.jpg"
-    from PIL import Image
-
-    with Image.open(small) as image:
-        image.resize((32, 32)).save(folder / "small.jpg")
-    content = (folder / "small.jpg").read_bytes()
-    for number in range(10_000):
-        path = pictures / f"class{number % 4}" / f"{number:05}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content + number.to_bytes(4))
-    request: dict[str, Any] = {"backbone": "mobilenet-0.25", "weights": "random", "input_size": (32, 32)}
-    rates, processor = [], []
-    extract_features(pictures, store=store, **request)
-    for _ in range(asked.repeats):
-        shutil.rmtree(store / "features")
-        before, started = time.process_time(), time.perf_counter()
-        done = extract_features(pictures, store=store, **request)
-        assert done.breakdown is not None
-        rates.append(10_000 / (time.perf_counter() - started))
-        processor.append(1000 * (time.process_time() - before - done.breakdown.forward) / 10_000)
-    print("| images of 32 x 32, mobilenet-0.25 | images/s, whole | processor ms per image without the network |")
-    print("| --- | --- | --- |")
-    print(f"| 10,000 | {statistics.median(rates):,.0f} | {statistics.median(processor):.2f} |", flush=True)
 
 
 if __name__ == "__main__":

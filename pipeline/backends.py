@@ -12,8 +12,6 @@ from .errors import ClusterUnreachable, InvalidRequest
 from .request import Request
 
 CONNECT_SECONDS = 20.0
-CORES_PER_PROCESS = 16
-"""Of a machine without GPUs; see docs/scale.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +88,10 @@ def _local(workers: Any) -> Backend | None:
 
     gpus, cores = list_gpus(), cpu_count()
     if workers == "auto":
-        workers = len(gpus) if gpus else -(-cores // CORES_PER_PROCESS)
-        if workers == 1:
+        # Of processors, one process with all cores was measured to be the best: docs/scale.md.
+        if len(gpus) < 2:
             return None
+        workers = len(gpus)
     own = tuple(gpus[number % len(gpus)] for number in range(workers)) if len(gpus) > 1 else ()
     return Backend({"backend": "loky", "n_jobs": workers}, max(1, cores // workers), own)
 

@@ -198,7 +198,7 @@ def extract_feature_sets(
     retry : bool
         Try again what was refused before.
     workers : int or "auto", optional
-        Processes of this machine that share the work, `auto` as few as keep it busy; by default this one alone.
+        Processes of this machine that share the work, `auto` one per GPU; by default this one alone.
     cluster : str, optional
         `dask://HOST:PORT`: workers of a Dask cluster, which see the same pictures and store.
     backend : optional

@@ -249,7 +249,7 @@ def sharing(command: Callable[..., None]) -> Callable[..., None]:
         "--workers",
         type=worker_count,
         metavar="COUNT|auto",
-        help="Processes of this machine; auto is one per GPU, or as few as keep the cores busy. [this one alone]",
+        help="Processes of this machine; auto is one per GPU, or one for all cores. [this one alone]",
     )
     @click.option(
         "--cluster", metavar="dask://HOST:PORT", help="Workers of a Dask cluster that see the same pictures and store."
