@@ -54,6 +54,13 @@ def softmax(logits: NDArray[np.floating[Any]]) -> Doubles:
     return np.asarray(special.softmax(logits.astype(np.float64), axis=1))
 
 
+def check_head(path: Path) -> None:
+    """Raise where a saved head is none that layers can compute; see `attach_head`."""
+    head = open_head(path)
+    width = head.input_shape[-1] if path.suffix == ".keras" else head.n_features_in_
+    attach_head(import_keras().Input((width,)), path)
+
+
 def _attach_network(x: Any, network: Any) -> Any:
     keras = import_keras()
     mean, scale = np.zeros(1), np.ones(1)

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
         NoImages,
         NotTrainable,
         OtherNumbers,
+        OtherPredictions,
         PipelineError,
         TooManyUnreadable,
         UnreadableImage,
     )
+    from .exporting import Export, export
     from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
     from .finetuning import fine_tune
@@ -53,6 +55,7 @@ _HOMES = {
     "Classifier": "classifier",
     "DatasetClash": "errors",
     "Explanation": "outlook",
+    "Export": "exporting",
     "Extraction": "extraction",
     "Holding": "upkeep",
     "InvalidRequest": "errors",
@@ -61,6 +64,7 @@ _HOMES = {
     "NoImages": "errors",
     "NotTrainable": "errors",
     "OtherNumbers": "errors",
+    "OtherPredictions": "errors",
     "Outlook": "outlook",
     "PipelineError": "errors",
     "Prediction": "prediction",
@@ -75,6 +79,7 @@ _HOMES = {
     "check_verified": "upkeep",
     "compact_cache": "upkeep",
     "explain_features": "outlook",
+    "export": "exporting",
     "export_cache": "upkeep",
     "extract_feature_sets": "extraction",
     "extract_features": "extraction",
@@ -99,6 +104,7 @@ __all__ = [
     "Classifier",
     "DatasetClash",
     "Explanation",
+    "Export",
     "Extraction",
     "Holding",
     "InvalidRequest",
@@ -107,6 +113,7 @@ __all__ = [
     "NoImages",
     "NotTrainable",
     "OtherNumbers",
+    "OtherPredictions",
     "Outlook",
     "PipelineError",
     "Prediction",
@@ -121,6 +128,7 @@ __all__ = [
     "check_verified",
     "compact_cache",
     "explain_features",
+    "export",
     "export_cache",
     "extract_feature_sets",
     "extract_features",

@@ -11,6 +11,7 @@ import click
 from . import answers, options
 from .cache_commands import cache
 from .console import print_json, run_command
+from .export_command import export_command
 from .finetune_command import fine_tune_command
 from .labelling_options import labelling_options
 from .prediction_commands import predict_command
@@ -67,6 +68,7 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 @labelling_options
 @options.max_bad
 @options.reading
+@options.sharing
 @click.option("--plan", is_flag=True, help="Only say what would be done, how long it would take and its size.")
 @click.option("--explain", is_flag=True, help="Only say in what other features of this backbone differ.")
 @click.option(
@@ -299,6 +301,7 @@ def heads_command(as_json: bool, **_: Any) -> None:
 demijohn.add_command(cache)
 demijohn.add_command(fine_tune_command)
 demijohn.add_command(predict_command)
+demijohn.add_command(export_command)
 
 
 def main() -> None:
