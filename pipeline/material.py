@@ -5,13 +5,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cache.features import FeatureSet
 from ..cache.index import hash_bytes
+from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Row
 from ..models.descent import Material
@@ -37,7 +37,7 @@ class Sight:
 
     table: Dataset
     examples: Examples
-    recipe: Any
+    recipe: Recipe
     """Of the features that the head was trained on."""
 
     @property
