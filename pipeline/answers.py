@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..models.taps import Layer
     from .checking import Guess
     from .extraction import Extraction
-    from .reporting import Report
+    from .report import Report
     from .upkeep import Change, Holding, Verified
 
 _PATHS_PER_REASON = 5

@@ -71,7 +71,7 @@ def cells_of(record: Record) -> list[str]:
     return [
         record["inputs"],
         record["head"],
-        " ".join(f"{name}={_short(value)}" for name, value in _settings(record).items()),
+        describe_settings(record),
         _percent(metrics["validation"]),
         _percent(judged),
         "-" if judged["macro_f1"] is None else f"{judged['macro_f1']:.3f}",
@@ -79,6 +79,12 @@ def cells_of(record: Record) -> list[str]:
         f"{record['seconds']:.1f}",
         format_size(record["head_bytes"]),
     ]
+
+
+def describe_settings(record: Record, *, seed: bool = True) -> str:
+    """Return what tells a run from others of its head, as `name=value`, with or without its seed."""
+    settings = _settings(record)
+    return " ".join(f"{name}={_short(value)}" for name, value in settings.items() if seed or name != "seed")
 
 
 def _settings(record: Record) -> Record:
