@@ -1,6 +1,6 @@
 """The last words of a report: flags of runs, controls and data together, and the verdict in three sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,7 +60,18 @@ def raise_flags(
     found = find_flags(standings)
     raised = [replace(each, run=ids.get(each.run, each.run)) for each in found]
     of_controls = [_add_strongest(each, shortcuts) for each in raised if each.run not in names]
-    return (*data, *of_controls, *(each for each in raised if each.run in names))
+    return (*data, *of_controls, *_once_per_family([each for each in raised if each.run in names], ranked))
+
+
+def _once_per_family(flags: Sequence[Flag], ranked: Sequence[Judgement]) -> Iterator[Flag]:
+    """Give each kind of flag once for runs that differ in the seed alone, with how many others it is true of."""
+    family = {each.run.id: each.likeness for each in ranked}
+    alike: dict[tuple[str, str], list[Flag]] = {}
+    for each in flags:
+        alike.setdefault((each.kind, family[each.run]), []).append(each)
+    for first, *others in alike.values():
+        more = f" (the same of other seeds: {len(others)})" if others else ""
+        yield replace(first, sentence=f"{first.sentence}{more}")
 
 
 def _stand(judgement: Judgement, name: str, split: str) -> Standing:

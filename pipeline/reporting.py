@@ -25,9 +25,10 @@ from .expectations import read_expectation
 from .figures import draw_confusion, draw_curves
 from .inputs import JOINT, Inputs
 from .judgements import Ground, Judgement, judge_runs
+from .markdown import to_markdown
 from .progress import SILENT, Progress
 from .remains import draw_remains
-from .rendering import command_of, to_csv, to_markdown
+from .rendering import command_of, to_csv
 from .report import FORMAT, Filters, Outdated, Report
 from .verdicts import group_families, name_runs
 
@@ -171,10 +172,11 @@ def _write(report: Report) -> None:
     remove_leftovers(figures)
     pictures = _draw(report, figures)
     remains = _draw_skipped(report, figures)
-    write_json(folder / "report.json", report.to_json())
-    write_bytes(folder / "report.csv", to_csv([run.record for run in report.runs]).encode(errors="backslashreplace"))
+    content = report.to_json()
+    write_json(folder / "report.json", content)
+    write_bytes(folder / "report.csv", to_csv(content).encode(errors="backslashreplace"))
     markdown = to_markdown(
-        report.to_json(),
+        content,
         [(title, f"figures/{path.name}") for title, path in pictures],
         {name: f"figures/{path.name}" for name, path in remains.items()},
     )
