@@ -70,7 +70,8 @@ class KeptResults:
 
 
 def _read(path: Path) -> Result:
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here, since NumPy leaves a damaged file open.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         values = json.loads(file[_PLAIN].tobytes())
         return Result(values, {name: file[name] for name in file.files if name != _PLAIN})
 

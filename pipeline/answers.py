@@ -99,7 +99,7 @@ def print_comparison(report: "Report") -> None:
     if len(report.flags) > _FLAGS_SHOWN:
         notes.append(f"! and {len(report.flags) - _FLAGS_SHOWN} more: {report.folder / 'report.md'}")
     notes += [each["sentence"] for each in told["equivalence"][:_FLAGS_SHOWN]]
-    notes += [each.sentence for each in report.seeds]
+    notes += [each.sentence for each in report.seeds if report.runs[0].id in each.members]
     if report.measured is not None and report.measured.sentence is not None:
         notes.append(report.measured.sentence)
     if report.learning_curve is not None:
@@ -235,7 +235,7 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:

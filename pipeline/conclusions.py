@@ -136,10 +136,10 @@ def conclude(
         sentences.append("It is the only run, so there is nothing to compare it with")
     if flags:
         kinds = list(dict.fromkeys(each.kind for each in flags))
-        several = "1 thing asks" if len(flags) == 1 else f"{len(flags)} things ask"
-        sentences.append(f"{several} to be looked at: {', '.join(kinds)}")
+        several = "1 flag asks" if len(flags) == 1 else f"{len(flags)} flags ask"
+        sentences.append(f"{several} for a look: {', '.join(kinds)}")
     elif split is not None:
-        sentences.append("Nothing was found that asks to be looked at")
+        sentences.append("No flag is raised")
     return tuple(sentences)
 
 

@@ -37,11 +37,11 @@ ALPHA = 1000.0
 """Penalty of the head that learns shuffled labels; it need not be good."""
 _BLOCK = 1024
 _TITLES: dict[Name, str] = {
-    "majority": "most frequent class",
-    "neighbours": "k nearest neighbours",
-    "centroid": "nearest centroid",
-    "facts": "facts of the files",
-    "shuffled": "shuffled labels",
+    "majority": "majority",
+    "neighbours": f"{NEIGHBOURS}-NN",
+    "centroid": "centroid",
+    "facts": "facts only",
+    "shuffled": "shuffled",
 }
 
 

@@ -8,7 +8,7 @@ from ..cache.features import FeatureSet, Speed
 from ..models.backbones import BACKBONES
 
 NOTE = (
-    "measured: the extraction's throughput with all its threads, decoding included, and the head on one batch; "
+    "throughput, as measured: of the extraction with all its threads, decoding included, and of the head on one batch; "
     "a single picture alone takes longer"
 )
 SHARED = "the extraction served other backbones or views in the same pass, so it is at most this"

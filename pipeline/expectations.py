@@ -63,8 +63,7 @@ class Expectation:
             return f"{what} is not known: expected {self.sign} {self.number:g}; bring pictures into the split"
         if _OPERATORS[self.sign](value, self.number):
             return None
-        apart = f", by {abs(value - self.number):.4g}" if self.sign != "==" else ""
-        return f"{what} is {value:.6g}: expected {self.sign} {self.number:g}, missed{apart}"
+        return f"{what} is {value:.6g}: expected {self.sign} {self.number:g}, missed by {abs(value - self.number):.4g}"
 
 
 def read_expectation(text: str) -> Expectation:

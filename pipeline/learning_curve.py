@@ -33,6 +33,8 @@ LIGHT = ".skops"
 STAND_IN = "logistic"
 _WORTH = 0.005
 """A gain by the last doubling that is worth looking for more pictures: half a point."""
+_TOLD = 0.02
+"""Half an interval beyond which a smaller gain tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,14 @@ class LearningCurve:
         if not before:
             return f"{last.images:,} training pictures are too few to tell whether more would help"
         gain = last.accuracy - before[-1].accuracy
+        doubt = (last.interval[1] - last.interval[0]) / 2
         fact = (
             f"from {before[-1].images:,} to {last.images:,} training pictures, accuracy on validation changed by "
             f"{format_points(gain, sign=True)} points"
         )
-        more = "more pictures are likely to help" if gain > _WORTH else "more pictures of this kind would hardly help"
-        return f"{fact}: {more}"
+        if doubt > max(_TOLD, abs(gain)):
+            return f"{fact}; too few validation pictures to tell whether more for training would help"
+        return f"{fact}: more of this kind {'are likely to' if gain > _WORTH else 'would hardly'} help"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

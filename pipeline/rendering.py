@@ -118,7 +118,7 @@ def _settings(record: Record) -> Record:
 def _short(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _percent(metrics: Record) -> str:
