@@ -91,9 +91,18 @@ def print_comparison(report: "Report") -> None:
     told = report.to_json()
     board = tabulate(told)
     runs = "1 run" if len(report.runs) == 1 else f"{len(report.runs)} runs"
+    # A column that says the same in every row is said once, above.
+    backbones = {run["inputs"] for run in told["runs"]}
+    told_once = len(backbones) == 1
+    on = f" on {backbones.pop()}" if told_once else ""
     click.echo()
-    print_notes([f"{report.dataset.name}, {runs}. {'. '.join(report.verdict)}."])
-    print_table(COLUMNS, board.runs, numbers=NUMBERS, apart=board.controls)
+    print_notes([f"{report.dataset.name}{on}, {runs}. {'. '.join(report.verdict)}."])
+    print_table(
+        COLUMNS[told_once:],
+        [row[told_once:] for row in board.runs],
+        numbers=NUMBERS,
+        apart=[row[told_once:] for row in board.controls],
+    )
     click.echo(CAPTION)
     notes = [f"! {flag.sentence}" for flag in report.flags[:_FLAGS_SHOWN]]
     if len(report.flags) > _FLAGS_SHOWN:

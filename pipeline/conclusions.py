@@ -11,7 +11,7 @@ from .flags import Edge, Flag, Standing, find_flags
 from .judgements import Judgement
 from .leaks import Leaks
 from .units import format_points
-from .verdicts import By, Duel, Family
+from .verdicts import ALIKE, By, Duel, Family
 
 LEAK = "leak: "
 """How a note about a leak begins."""
@@ -165,7 +165,7 @@ def _tell_sureness(
     costs: Mapping[str, Cost],
 ) -> str:
     compared = [each.comparison for each in duels if each.comparison.verdict != "seed only"]
-    good = next(((each, by) for each, by in equivalences if each.good_enough), None)
+    good = next(((each, by) for each, by in equivalences if each.good_enough and _saves(each, by, costs)), None)
     if good is not None:
         verdict, by = good
         within = f"is as good within {format_margin(verdict.margin)}"
@@ -189,6 +189,11 @@ def _tell_sureness(
         f"It is shown to be better than {count - len(open_)} of {count} others; from the rest, such as "
         f"{names[open_[0].other]}, no difference is shown, and {format_points(most)} points at most are left open"
     )
+
+
+def _saves(verdict: Equivalence, by: By, costs: Mapping[str, Cost]) -> bool:
+    little, much = (getattr(costs[run], by) for run in (verdict.cheaper, verdict.dearer))
+    return bool(little < much * (1 - ALIKE))
 
 
 def _saving(verdict: Equivalence, by: By, costs: Mapping[str, Cost]) -> str:

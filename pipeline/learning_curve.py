@@ -16,7 +16,8 @@ from ..cache.results import KeptResults, Result
 from ..models.estimator import scores_of
 from ..models.heads import HEADS
 from .controls import NUMBERS
-from .intervals import Interval
+from .evidence import Sampling
+from .intervals import Interval, mean_of_values
 from .judgements import Ground, Judgement
 from .progress import Progress
 from .seeds import separate_seeds
@@ -31,10 +32,8 @@ DRAWS = 3
 LIGHT = ".skops"
 """Suffix of heads that are trained without TensorFlow."""
 STAND_IN = "logistic"
-_WORTH = 0.005
-"""A gain by the last doubling that is worth looking for more pictures: half a point."""
-_TOLD = 0.02
-"""Half an interval beyond which a smaller gain tells nothing."""
+WORTH = 0.01
+"""A gain that is shown to be less is not worth more pictures: one point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,18 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """What the last doubling of the training pictures gained."""
+
+    images: int
+    """Training pictures before it, at most half of all."""
+    difference: float
+    """Accuracy with all pictures minus that with so many, on the same validation pictures."""
+    interval: Interval
+    """95 %."""
+
+
+@dataclass(frozen=True, slots=True)
 class LearningCurve:
     """Accuracy on validation by pictures per class."""
 
@@ -62,28 +73,32 @@ class LearningCurve:
     inputs: str
     points: tuple[Point, ...]
     """By rising numbers; the last is of all training pictures."""
+    gain: Gain | None
+    """None where no point has at most half of the pictures, or nothing varies."""
 
     @property
     def sentence(self) -> str:
         """What the last part of the curve says."""
-        last = self.points[-1]
-        before = [point for point in self.points if 2 * point.images <= last.images]
-        if not before:
-            return f"{last.images:,} training pictures are too few to tell whether more would help"
-        gain = last.accuracy - before[-1].accuracy
-        doubt = (last.interval[1] - last.interval[0]) / 2
+        last = self.points[-1].images
+        if self.gain is None:
+            return f"{last:,} training pictures are too few to tell whether more would help"
+        low, high = self.gain.interval
         fact = (
-            f"from {before[-1].images:,} to {last.images:,} training pictures, accuracy on validation changed by "
-            f"{format_points(gain, sign=True)} points"
+            f"from {self.gain.images:,} to {last:,} training pictures, accuracy on validation changed by "
+            f"{format_points(self.gain.difference, sign=True)} points "
+            f"[{format_points(low, sign=True)}, {format_points(high, sign=True)}]"
         )
-        if doubt > max(_TOLD, abs(gain)):
-            return f"{fact}; too few validation pictures to tell whether more for training would help"
-        return f"{fact}: more of this kind {'are likely to' if gain > _WORTH else 'would hardly'} help"
+        if low > 0:
+            return f"{fact}: more of this kind are likely to help"
+        if high < WORTH:
+            return f"{fact}: more of this kind would hardly help"
+        return f"{fact}: too few validation pictures to tell whether more for training would help"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         points = [{**asdict(point), "interval": list(point.interval)} for point in self.points]
-        return {**asdict(self), "split": SPLIT, "points": points, "sentence": self.sentence}
+        gain = None if self.gain is None else {**asdict(self.gain), "interval": list(self.gain.interval)}
+        return {**asdict(self), "split": SPLIT, "points": points, "gain": gain, "sentence": self.sentence}
 
 
 def draw_learning_curve(
@@ -113,10 +128,17 @@ def draw_learning_curve(
         progress.say(f"learning curve of {head} on {ground.inputs.label}")
         return _learn(ground, head, settings, seed)
 
-    points = [_read_point(each) for each in kept.recall("curve", about, compute).values["points"]]
+    result = kept.recall("curve", about, compute)
+    points, right = [_read_point(each) for each in result.values["points"]], list(result.arrays["right"])
     if head == record["head"] and (not points or points[-1].images < ground.count("train")):
-        points.append(_whole(best))
-    return LearningCurve(best.run.id, head, record["inputs"], tuple(points)) if points else None
+        # The run itself is the point of all training pictures.
+        whole = best.right[ground.where(SPLIT)]
+        per_class = int(np.bincount(ground.labels[ground.where("train")]).max())
+        points.append(_judge(per_class, ground.count("train"), whole[None], ground))
+        right.append(whole.astype(np.float64))
+    if not points:
+        return None
+    return LearningCurve(best.run.id, head, record["inputs"], tuple(points), _find_gain(points, right, ground))
 
 
 def _choose_head(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -135,11 +157,10 @@ def _learn(ground: Ground, head: str, settings: dict[str, Any], seed: int) -> Re
     sizes = [size for size in SIZES if size < counts.max() and np.minimum(counts, size).sum() <= most]
     if len(labels) <= most:
         sizes.append(int(counts.max()))
-    if not sizes:
-        return Result({"points": []})
     orders = [np.random.default_rng([seed, draw]).permutation(len(labels)) for draw in range(DRAWS)]
-    X_judged, told = ground.read(judged), []
-    for size in sizes:
+    X_judged = ground.read(judged)
+    told, means = [], np.zeros((len(sizes), len(judged)))
+    for place, size in enumerate(sizes):
         whole = size == counts.max()
         chosen = [_choose(labels, order, size) for order in orders[: 1 if whole else DRAWS]]
         right = []
@@ -151,9 +172,9 @@ def _learn(ground: Ground, head: str, settings: dict[str, Any], seed: int) -> Re
             classes = np.asarray(trained.classes_)
             says = classes[scores_of(trained, X_judged)[0].argmax(axis=1)]
             right.append(says == ground.labels[judged])
-        seeds = separate_seeds(np.array(right), groups=ground.grouping(SPLIT))
-        told.append(asdict(Point(size, len(chosen[0]), len(chosen), seeds.mean, seeds.interval)))
-    return Result({"points": told})
+        means[place] = np.mean(right, axis=0)
+        told.append(asdict(_judge(size, len(chosen[0]), np.array(right), ground)))
+    return Result({"points": told}, {"right": means})
 
 
 def _choose(labels: NDArray[np.int32], order: NDArray[np.intp], size: int) -> NDArray[np.intp]:
@@ -163,13 +184,20 @@ def _choose(labels: NDArray[np.int32], order: NDArray[np.intp], size: int) -> ND
     return np.sort(ranked[np.arange(len(ranked)) - start < size])
 
 
-def _whole(best: Judgement) -> Point:
-    """Return the run itself as the point of all training pictures."""
-    ground = best.ground
-    right = best.right[ground.where(SPLIT)]
-    seeds = separate_seeds(right[None], groups=ground.grouping(SPLIT))
-    labels = ground.labels[ground.where("train")]
-    return Point(int(np.bincount(labels).max()), len(labels), 1, seeds.mean, seeds.interval)
+def _judge(per_class: int, images: int, right: NDArray[np.bool_], ground: Ground) -> Point:
+    """Return the point of some draws, which are right as in `right` (draws, n) on the validation pictures."""
+    seeds = separate_seeds(right, groups=ground.grouping(SPLIT))
+    return Point(per_class, images, len(right), seeds.mean, seeds.interval)
+
+
+def _find_gain(points: Sequence[Point], right: Sequence[NDArray[np.float64]], ground: Ground) -> Gain | None:
+    """Compare the last point with the last that has at most half of its pictures, picture by picture."""
+    before = [at for at, point in enumerate(points) if 2 * point.images <= points[-1].images]
+    if not before:
+        return None
+    differences = right[-1] - right[before[-1]]
+    interval = mean_of_values(differences, Sampling.of(len(differences), ground.grouping(SPLIT)))
+    return None if interval is None else Gain(points[before[-1]].images, float(differences.mean()), interval)
 
 
 def _read_point(values: dict[str, Any]) -> Point:

@@ -24,13 +24,13 @@ from .examples import choose_examples
 from .expectations import read_expectation
 from .figures import draw_confusion, draw_curves
 from .inputs import JOINT, Inputs
-from .judgements import Ground, Judgement, judge_runs
+from .judgements import Ground, judge_runs
 from .markdown import to_markdown
 from .progress import SILENT, Progress
 from .remains import draw_remains
 from .rendering import command_of, to_csv
 from .report import FORMAT, Filters, Outdated, Report
-from .verdicts import group_families, name_runs
+from .verdicts import group_families, name_runs, rank
 
 _SKIPPED_SHOWN = 30
 
@@ -95,7 +95,7 @@ def report_heads(
         raise InvalidRequest(f"no head has been trained on the data set {table.name} yet{again}: run train-head first")
 
     results_kept = KeptResults(kept.report_folder / "kept" / table.name, FORMAT)
-    everyone = sorted(judge_runs(current, grounds, results_kept), key=_rank)
+    everyone = rank(judge_runs(current, grounds, results_kept))
     names = name_runs(group_families(everyone))
     ranked = [each for each in everyone if _fits(each.run, names[each.run.id], filters)]
     if not ranked:
@@ -137,15 +137,6 @@ def _find_grounds(table: Dataset, store: FeatureStore, wanted: Iterable[str]) ->
 def _is_current(run: Run, grounds: Mapping[str, Ground]) -> bool:
     ground = grounds.get(run.record["features_digest"])
     return ground is not None and ground.digest == run.record["examples_digest"]
-
-
-def _rank(judgement: Judgement) -> tuple[bool, float, float, str]:
-    """Best validation accuracy first; then macro F1; then the name, so that the order is stable."""
-    run = judgement.run
-    metrics = run.record["metrics"]["validation"]
-    if metrics["accuracy"] is None:
-        return (True, 0.0, 0.0, run.id)
-    return (False, -metrics["accuracy"], -metrics["macro_f1"], run.id)
 
 
 def _fits(run: Run, name: str, filters: Filters) -> bool:

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .rendering import Record, describe_settings
-from .units import format_points, format_size
+from .units import format_points
 
-COLUMNS = ("backbone", "head", "settings", "validation", "test", "to the best", "ms", "train", "size")
-NUMBERS = ("validation", "ms", "train", "size")
+COLUMNS = ("backbone", "head", "settings", "validation", "test", "to the best", "ms", "train", "MB")
+NUMBERS = ("validation", "ms", "train", "MB")
 """Aligned to the right."""
 CAPTION = (
     "Accuracy in percent, the best by validation first; test with its 95 % interval; the difference to the best is on\n"
     "the same pictures, its interval as wide as the number of comparisons asks. ms: per picture at prediction; train:\n"
-    "seconds; size: with the backbone. Below the line controls, which must not be good or need no training."
+    "seconds; MB: with the backbone. Below the line controls, which must not be good or need no training."
 )
 LIKE_BEST = "best"
 
@@ -73,7 +73,7 @@ def _run_cells(members: Sequence[Record], seeds: Record | None, split: str | Non
         difference,
         "-" if milliseconds is None else f"{'≤ ' if cost['at_most'] else ''}{milliseconds:.1f}",
         f"{first['seconds']:.1f}",
-        "-" if cost["bytes"] is None else format_size(cost["bytes"]),
+        "-" if cost["bytes"] is None else f"{cost['bytes'] / 1e6:.1f}",
     )
 
 
@@ -98,10 +98,7 @@ def _difference(comparison: Record | None) -> str:
         return "-"
     # Read from the other's side, ends change places.
     high, low = (-end for end in comparison["family_interval"])
-    return (
-        f"{format_points(-comparison['difference'], sign=True)} "
-        f"[{format_points(low, sign=True)}, {format_points(high, sign=True)}]"
-    )
+    return f"{format_points(-comparison['difference'], sign=True)} [{format_points(low)}, {format_points(high)}]"
 
 
 def _percent(metrics: Record) -> str:

@@ -21,6 +21,8 @@ from .seeds import SeedDifference, compare_seeds, separate_seeds
 from .selection import ExpectedOptimism, Optimism, expect_optimism, measure_optimism
 
 By = Literal["milliseconds", "bytes"]
+ALIKE = 0.05
+"""Costs that differ by less are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,28 @@ class Duel:
         """Return plain JSON values."""
         over_seeds = None if self.over_seeds is None else self.over_seeds.to_json()
         return {**self.comparison.to_json(), "over_seeds": over_seeds}
+
+
+def rank(judgements: Sequence[Judgement]) -> list[Judgement]:
+    """Return the runs, the best by validation first.
+
+    Families are ranked by the mean accuracy of their seeds, since the best of several seeds is so by
+    luck; then by macro F1. Within a family the best seed comes first. Of equals, the id decides.
+    """
+    families: dict[str, list[Judgement]] = defaultdict(list)
+    for each in sorted(judgements, key=lambda each: (_merit([each]), each.run.id)):
+        families[each.likeness].append(each)
+    ordered = sorted(families.values(), key=lambda members: (_merit(members), members[0].run.id))
+    return [each for members in ordered for each in members]
+
+
+def _merit(members: Sequence[Judgement]) -> tuple[bool, float, float]:
+    """Return what sorts the best by validation first, and those without validation pictures last."""
+    metrics = [each.run.record["metrics"]["validation"] for each in members]
+    if any(each["accuracy"] is None for each in metrics):
+        return (True, 0.0, 0.0)
+    accuracy, macro_f1 = (-sum(each[name] for each in metrics) / len(metrics) for name in ("accuracy", "macro_f1"))
+    return (False, accuracy, macro_f1)
 
 
 def group_families(ranked: Sequence[Judgement]) -> dict[str, list[Judgement]]:
@@ -153,7 +177,7 @@ def compare_with_best(
 def find_cheaper(
     ranked: Sequence[Judgement], costs: Mapping[str, Cost], names: Mapping[str, str], split: str, *, margin: float
 ) -> tuple[tuple[Equivalence, By], ...]:
-    """Return each run that is cheaper than the best, and whether it is good enough; the cheapest first.
+    """Return each run that is as cheap as the best or cheaper, and whether it is good enough; the cheapest first.
 
     Parameters
     ----------
@@ -168,13 +192,15 @@ def find_cheaper(
     """
     by = cheapness(list(costs.values()))
     best = ranked[0]
-    most = getattr(costs[best.run.id], by)
+    cost = {run: getattr(each, by) for run, each in costs.items()}
+    most = cost[best.run.id]
     if most is None or not best.ground.count(split):
         return ()
-    cheaper = [each for each in ranked[1:] if (cost := getattr(costs[each.run.id], by)) is not None and cost < most]
     found = []
-    for each in sorted(cheaper, key=lambda each: getattr(costs[each.run.id], by)):
-        if each.likeness != best.likeness and each.ground.count(split):
+    for each in sorted(ranked[1:], key=lambda each: cost[each.run.id] or 0):
+        of_each = cost[each.run.id]
+        known = of_each is not None and of_each <= most * (1 + ALIKE)
+        if known and each.likeness != best.likeness and each.ground.count(split):
             sides = [one.judged(names[one.run.id], split) for one in (each, best)]
             verdict = judge_equivalence(sides[0], sides[1], margin=margin)
             found.append((replace(verdict, cheaper=each.run.id, dearer=best.run.id), by))
