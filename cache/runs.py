@@ -188,6 +188,18 @@ def read_predictions(path: Path) -> Predictions:
     return predictions
 
 
+def predictions_content(run: Run) -> str:
+    """Return the digest that a run's predictions.h5 has of itself, without reading its arrays.
+
+    Raises
+    ------
+    DamagedFile
+        The file cannot be read.
+    """
+    with reading_hdf5(run.folder / "predictions.h5", _MEND) as file:
+        return str(file.attrs["content"].decode())
+
+
 def _content(predictions: Predictions) -> str:
     arrays = (predictions.keys, predictions.labels, predictions.splits, predictions.predicted, predictions.scores)
     digest = hashlib.sha256(repr([(array.shape, array.dtype.str) for array in arrays]).encode())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         DatasetClash,
         InvalidRequest,
         NoImages,
+        NotReached,
         NotTrainable,
         OtherNumbers,
         OtherPredictions,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from .outlook import Explanation, Outlook, explain_features, plan_features
     from .prediction import Prediction, PredictionStream, predict
     from .recomputation import Recomputation, recompute_rows
-    from .reporting import Report, report_heads
+    from .report import Report
+    from .reporting import report_heads
     from .training import train_head, train_heads
     from .transformer import BottleneckFeatures
     from .tuning import Tuning
@@ -62,6 +64,7 @@ _HOMES = {
     "Job": "job",
     "Labelling": "labelling",
     "NoImages": "errors",
+    "NotReached": "errors",
     "NotTrainable": "errors",
     "OtherNumbers": "errors",
     "OtherPredictions": "errors",
@@ -70,7 +73,7 @@ _HOMES = {
     "Prediction": "prediction",
     "PredictionStream": "prediction",
     "Recomputation": "recomputation",
-    "Report": "reporting",
+    "Report": "report",
     "TooManyUnreadable": "errors",
     "Tuning": "tuning",
     "UnreadableImage": "errors",
@@ -111,6 +114,7 @@ __all__ = [
     "Job",
     "Labelling",
     "NoImages",
+    "NotReached",
     "NotTrainable",
     "OtherNumbers",
     "OtherPredictions",

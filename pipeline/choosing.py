@@ -6,14 +6,15 @@ was, and can be used by its id; that it is outdated is said.
 
 import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..cache.errors import UnknownRun
 from ..cache.runs import Run
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset
 from .errors import NotTrainable
-from .examples import choose_examples
+from .examples import Examples, choose_examples
 from .inputs import JOINT, Inputs
 from .progress import Progress
 from .rendering import command_of
@@ -62,29 +63,55 @@ def choose_run(
 
 def current_runs(runs: Sequence[Run], table: Dataset, store: FeatureStore) -> list[Run]:
     """Return the runs whose heads would learn from the same examples now."""
-    digests = current_digests(table, store, {run.record["features_digest"] for run in runs})
-    return [run for run in runs if digests.get(run.record["features_digest"]) == run.record["examples_digest"]]
+    found = current_examples(table, store, {run.record["features_digest"] for run in runs})
+    return [run for run in runs if is_current(run, found)]
 
 
-def current_digests(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, str]:
-    """Return, per features digest of a run, the digest of the examples that a head would learn from now."""
+def current_examples(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, tuple[Inputs, Examples]]:
+    """Return, per features digest of a run, the features and the examples that a head would learn from now."""
     sets = {features.digest: features for features in store.feature_sets()}
-    digests = {}
-    for digest in wanted:
+    found = {}
+    for digest in sorted(wanted):
         joined = digest.split(JOINT)
         if set(joined) <= set(sets):
-            inputs = Inputs((tuple(sets[each] for each in joined),))
+            inputs = Inputs((tuple(sets[each] for each in joined),), dataset=table.name)
             with contextlib.suppress(NotTrainable):
-                digests[digest] = choose_examples(table, inputs.keys, store).digest
-    return digests
+                found[digest] = (inputs, choose_examples(table, inputs.keys, store))
+    return found
 
 
-def rank(run: Run) -> tuple[bool, float, float, str]:
-    """Best validation accuracy first; then macro F1; then the name, so that the order is stable."""
-    metrics = run.record["metrics"]["validation"]
-    if metrics["accuracy"] is None:
-        return (True, 0.0, 0.0, run.id)
-    return (False, -metrics["accuracy"], -metrics["macro_f1"], run.id)
+def is_current(run: Run, found: Mapping[str, tuple[Inputs, Examples]]) -> bool:
+    """Say whether a run's head would learn from the same examples now."""
+    now = found.get(run.record["features_digest"])
+    return now is not None and now[1].digest == run.record["examples_digest"]
+
+
+def likeness(run: Run) -> str:
+    """Return all that a run was made of but the seed, in no particular words: equal for runs that luck tells apart."""
+    names = ("head", "settings", "features_digest", "examples_digest", "views", "augment", "tta", "request")
+    return repr([run.record.get(name) for name in names])
+
+
+def rank_runs(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs, the best by validation first.
+
+    Runs that differ in the seed alone are ranked together by their mean accuracy, since the best of several
+    seeds is so by luck; then by macro F1. Among them the best seed comes first. Of equals, the id decides.
+    """
+    families: dict[str, list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (_merit([run]), run.id)):
+        families[likeness(run)].append(run)
+    ordered = sorted(families.values(), key=lambda members: (_merit(members), members[0].id))
+    return [run for members in ordered for run in members]
+
+
+def _merit(members: Sequence[Run]) -> tuple[bool, float, float]:
+    """Return what sorts the best by validation first, and those without validation pictures last."""
+    metrics = [run.record["metrics"]["validation"] for run in members]
+    if any(each["accuracy"] is None for each in metrics):
+        return (True, 0.0, 0.0)
+    accuracy, macro_f1 = (-sum(each[name] for each in metrics) / len(metrics) for name in ("accuracy", "macro_f1"))
+    return (False, accuracy, macro_f1)
 
 
 def _choose_best(store: FeatureStore, dataset: str | None, progress: Progress, *, heads_only: bool) -> Run:
@@ -105,7 +132,7 @@ def _choose_best(store: FeatureStore, dataset: str | None, progress: Progress, *
             f"no run of the data set {table.name} was judged on validation pictures, so none is the best: "
             f"name one with --run ID, such as {current[0].id}"
         )
-    best = min(judged, key=rank)
+    best = rank_runs(judged)[0]
     progress.say(f"the best of {len(judged)} by validation: {best.id}")
     return best
 

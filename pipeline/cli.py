@@ -195,11 +195,16 @@ def train_head_command(
 
 
 @demijohn.command("report-heads")
+@options.comparing
 @options.dataset
 @options.results
 @options.common
 def report_heads_command(as_json: bool, **arguments: Any) -> None:
-    """Compare all runs of a data set and write the report."""
+    """Compare the runs of a data set and write the report.
+
+    Runs are judged on the same pictures, the best by validation against the others and against controls. Exit status 1
+    where an --assert does not hold.
+    """
     from .reporting import report_heads
 
     report = report_heads(**arguments)
@@ -207,6 +212,7 @@ def report_heads_command(as_json: bool, **arguments: Any) -> None:
         print_json(report.to_json())
     else:
         answers.print_comparison(report)
+    report.check()
 
 
 @demijohn.command("audit")

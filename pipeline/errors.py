@@ -10,7 +10,8 @@ PipelineError
 ├── ClusterUnreachable (ConnectionError)  there is nobody at the address of a cluster
 ├── WorkersLost (RuntimeError)      workers died again and again
 ├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
-└── NotTrainable (ValueError)       too few classes or pictures to train a head
+├── NotTrainable (ValueError)       too few classes or pictures to train a head
+└── NotReached (ValueError)         a run is not as good as --assert expects
 """
 
 
@@ -56,3 +57,7 @@ class TooManyUnreadable(PipelineError, ValueError):
 
 class NotTrainable(PipelineError, ValueError):
     """The data set does not allow a head to be trained."""
+
+
+class NotReached(PipelineError, ValueError):
+    """The best run is not as good as was expected."""

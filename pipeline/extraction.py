@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from ..cache.features import Speed
 from ..cache.table import Skipped
 from .breakdown import Breakdown
 from .crew import gathering
@@ -233,6 +234,7 @@ def extract_feature_sets(
             if not new and family.first.plan.missing and not family.first.plan.present:
                 _say_why(survey, family)
         work.run()
+        _keep_speed(work)
     table = work.table
     for note in table.notes:
         progress.warn(note)
@@ -240,6 +242,17 @@ def extract_feature_sets(
         _summary(survey, work, first, family, started=started, max_bad=max_bad)
         for first, family in zip(before, work.families, strict=True)
     )
+
+
+def _keep_speed(work: Work) -> None:
+    """Keep with each feature set how fast it was, which the report tells its reader."""
+    added, breakdown = work.outcome.added, work.outcome.breakdown
+    made = [each.features for family in work.families for each in family.views if added[each.features.digest]]
+    for family in work.families:
+        features = family.first.features
+        if features in made and breakdown.seconds:
+            rate = round(breakdown.images_per_second, 3)
+            features.note_speed(Speed(rate, breakdown.pictures, shared=len(made) > 1))
 
 
 def _say_why(survey: Survey, family: Family) -> None:
