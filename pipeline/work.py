@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..cache.features import FeatureSet
+from ..cache.index import FileIndex, Stamp
 from ..cache.part import Key
+from ..cache.places import place_within
 from ..cache.refusals import Refusal
 from ..cache.table import Skipped
 from ..models.engine import Engine
@@ -19,10 +21,14 @@ from .frozen import FrozenBackbone
 from .images import ReadingPolicy
 from .interruption import stopping_gently
 from .lanes import Lanes, Target
+from .layout import Listing
 from .probing import Opened, Opener
+from .sources import Patience
 from .survey import Family, Survey, Wanted, pictures_of, plan_view
 from .units import format_size
 
+REMEMBER_AFTER = 256
+"""Pictures from elsewhere whose keys a kill may lose."""
 PICTURES_AHEAD = 96
 """How many are decoded ahead of the networks; bounds the memory."""
 
@@ -41,7 +47,7 @@ class Work:
         """Rows, by digest of the feature set."""
         self._survey = survey
         self._progress = survey.request["progress"]
-        self._outcome = _Outcome(survey.request["reading"])
+        self._outcome = _Outcome(survey.request["reading"], survey.listing, survey.store.index)
         self._opened: dict[str, Opened] = {}
         self._told: set[str] = set()
         self._openers = _make_openers(survey)
@@ -80,8 +86,9 @@ class Work:
                 self._pass()
             finally:
                 survey.store.add_refusals(outcome.take_refused(self.refusals))
+                outcome.remember()
             # What was really read counts: a file may have changed or gone since it was hashed.
-            keys = survey.keys | outcome.changed
+            keys = survey.found.keys | outcome.changed
             keys = {path: key for path, key in keys.items() if path not in outcome.lost}
             skipped = [*survey.lost, *(Skipped(path, reason) for path, reason in outcome.lost.items())]
             self.table = build_dataset(
@@ -112,9 +119,11 @@ class Work:
         """Run the networks once over everything that is missing, and store the features."""
         lacking = [(family, each) for family in self.families for each in family.views if each.plan.missing]
         targets = [self._target(family, each) for family, each in lacking]
-        pictures = pictures_of(self.table, [each for _, each in lacking])
+        pictures = pictures_of(self.table, [each for _, each in lacking], self._survey.listing.stamps)
         largest = max(len(picture.frames) for picture in pictures)
         ahead = max(2, PICTURES_AHEAD // largest)
+        # What is read for the first time may be there under another name.
+        known = set.intersection(*(each.features.keys() for _, each in lacking)) if self._survey.found.unread else ()
         cached = min(len(family.first.plan.present) for family in self.families)
         outcome, breakdown = self._outcome, Breakdown()
         started = time.perf_counter()
@@ -122,7 +131,7 @@ class Work:
             stopping_gently() as stop,
             Lanes(targets, breakdown) as lanes,
             self._progress.count(len(pictures), cached=cached) as count,
-            decoding_ahead(pictures, outcome.reading, ahead=ahead) as decoded,
+            decoding_ahead(pictures, outcome.reading, ahead=ahead, known={*known, *self.refusals}) as decoded,
         ):
             try:
                 for picture in breakdown.waiting(decoded):
@@ -130,11 +139,11 @@ class Work:
                         raise KeyboardInterrupt
                     lanes.add(picture)
                     outcome.note(picture)
-                    good = picture.pixels is not None
+                    good = bool(picture.pixels)
                     breakdown.pictures += good
                     breakdown.read += picture.read_seconds
                     breakdown.decode += picture.decode_seconds
-                    count(extracted=int(good), skipped=int(not good))
+                    count(extracted=int(picture.pixels is not None), skipped=int(picture.pixels is None))
                 lanes.finish()
             finally:
                 for _, target in targets:
@@ -193,22 +202,44 @@ class _Outcome:
     """What became of the pictures that were read."""
 
     reading: ReadingPolicy
+    listing: Listing
+    index: FileIndex
     refused: list[Refusal] = field(default_factory=list)
     """Not stored yet."""
     lost: dict[str, str] = field(default_factory=dict)
     """Path and reason of files that could be read when they were hashed, and not any more."""
     changed: dict[str, Key] = field(default_factory=dict)
-    """Path to the key of the bytes that were really read, where they had changed."""
+    """Path to the key of the bytes that were really read, where they had changed or were not known."""
+    fetched: dict[str, tuple[Stamp, Key]] = field(default_factory=dict)
+    """By URL, of what lies elsewhere; not remembered yet."""
+    patience: Patience = field(default_factory=Patience)
 
     def note(self, picture: Decoded) -> None:
-        """Take note of one picture that was read, or could not be."""
+        """Take note of one picture that was read, or could not be.
+
+        Raises
+        ------
+        Unreachable
+            So were many before it.
+        """
+        self.patience.note(picture.reason if picture.key is None else "")
         if picture.key is None:
             self.lost[picture.name] = picture.reason
             return
         if picture.key != picture.expected:
             self.changed[picture.name] = picture.key
+            if picture.name in self.listing.stamps:
+                url = str(place_within(self.listing.root, picture.name))
+                self.fetched[url] = self.listing.stamps[picture.name], picture.key
+                if len(self.fetched) >= REMEMBER_AFTER:
+                    self.remember()
         if picture.pixels is None:
             self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoding.decoder_version()))
+
+    def remember(self) -> None:
+        """Keep the keys of what was fetched, so that it is not fetched again."""
+        self.index.remember_objects(self.fetched)
+        self.fetched.clear()
 
     def take_refused(self, known: dict[Key, str]) -> list[Refusal]:
         """Return the refusals that are not stored yet, and add them to those that are known."""
