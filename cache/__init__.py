@@ -16,6 +16,7 @@ from .errors import (
     StoreNotWritable,
     UnknownDataset,
     UnknownFeatures,
+    Unreachable,
 )
 from .export import Exported, export_features
 from .features import Begun, FeatureSet
@@ -61,6 +62,7 @@ __all__ = [
     "StoreNotWritable",
     "UnknownDataset",
     "UnknownFeatures",
+    "Unreachable",
     "Verification",
     "differences",
     "export_features",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         TooManyUnreadable,
         UnreadableImage,
     )
+    from .exchange import Exchange, pull_cache, push_cache
     from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
     from .job import Job, run
@@ -45,6 +46,7 @@ _HOMES = {
     "Audit": "findings",
     "Change": "upkeep",
     "DatasetClash": "errors",
+    "Exchange": "exchange",
     "Explanation": "outlook",
     "Extraction": "extraction",
     "Holding": "upkeep",
@@ -71,6 +73,8 @@ _HOMES = {
     "list_features": "upkeep",
     "plan_features": "outlook",
     "prune_cache": "upkeep",
+    "pull_cache": "exchange",
+    "push_cache": "exchange",
     "recompute_rows": "recomputation",
     "remove_features": "upkeep",
     "report_heads": "reporting",
@@ -83,6 +87,7 @@ __all__ = [
     "Audit",
     "Change",
     "DatasetClash",
+    "Exchange",
     "Explanation",
     "Extraction",
     "Holding",
@@ -109,6 +114,8 @@ __all__ = [
     "list_features",
     "plan_features",
     "prune_cache",
+    "pull_cache",
+    "push_cache",
     "recompute_rows",
     "remove_features",
     "report_heads",

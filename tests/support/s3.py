@@ -4,6 +4,7 @@
 """
 
 import _socket
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ class S3:
         """Write one object."""
         self.client.put_object(Bucket=bucket, Key=key, Body=content)
 
-    def keys(self, prefix: str = "", bucket: str = BUCKET) -> list[str]:
+    def names(self, prefix: str = "", bucket: str = BUCKET) -> list[str]:
         """Return the keys of all objects below a prefix."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [each["Key"] for page in pages for each in page.get("Contents", [])]
@@ -90,6 +91,8 @@ def running_s3() -> Iterator[S3]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        # A line per request would hide what a failing test has to say.
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
         s3 = S3(server)
         application = server._server.app
 
