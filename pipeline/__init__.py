@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .outlook import Explanation, Outlook, explain_features, plan_features
     from .recomputation import Recomputation, recompute_rows
     from .reporting import Report, report_heads
-    from .training import train_head
+    from .training import train_head, train_heads
     from .upkeep import (
         Change,
         Holding,
@@ -80,6 +80,7 @@ _HOMES = {
     "report_heads": "reporting",
     "run": "job",
     "train_head": "training",
+    "train_heads": "training",
     "verify_cache": "upkeep",
 }
 
@@ -121,6 +122,7 @@ __all__ = [
     "report_heads",
     "run",
     "train_head",
+    "train_heads",
     "verify_cache",
 ]
 

@@ -60,8 +60,18 @@ def print_skipped(extraction: "Extraction") -> None:
         click.echo(f"skipped {len(paths):,}, {reason}: {shown}{more}")
 
 
-def print_run(record: dict[str, Any]) -> None:
-    """Print the metrics of one run."""
+def print_runs(records: Sequence[dict[str, Any]]) -> None:
+    """Print the metrics of a run; of several, a line each, in the order in which they were trained."""
+    from .rendering import CAPTION, COLUMNS, cells_of
+
+    if len(records) == 1:
+        _print_run(records[0])
+        return
+    print_table(COLUMNS, [cells_of(record) for record in records], numbers=["macro F1", "log loss", "seconds", "size"])
+    click.echo(f"{CAPTION.partition('; best')[0]}. Compare them: report-heads")
+
+
+def _print_run(record: dict[str, Any]) -> None:
     rows = []
     for split, metrics in record["metrics"].items():
         cells = [_interval(metrics, name) for name in ("accuracy", "macro_f1", "log_loss")]

@@ -42,6 +42,13 @@ def command_of(record: Record, *, store: Path) -> str:
         words += ["--views", "1"]
     if record["tta"]:
         words.append("--tta")
+    asked = record["request"]
+    if asked["folds"]:
+        words += ["--folds", str(asked["folds"])]
+    if not asked["refit"]:
+        words.append("--no-refit")
+    if asked["calibrated"]:
+        words.append("--calibrate")
     if record["seed"]:
         words += ["--seed", str(record["seed"])]
     return shlex.join(words)
@@ -76,7 +83,7 @@ def cells_of(record: Record) -> list[str]:
 
 def _settings(record: Record) -> Record:
     """Return what tells this run from others of its head: settings not default, a seed, what was found."""
-    settings = _chosen(record)
+    settings, asked = _chosen(record), record["request"]
     if record["seed"]:
         settings["seed"] = record["seed"]
     if record["views"] > 1:
@@ -85,8 +92,13 @@ def _settings(record: Record) -> Record:
             settings["augment"] = names
     if record["tta"]:
         settings["tta"] = "yes"
-    if "c" in record["found"]:
-        settings["c"] = record["found"]["c"]
+    if asked["folds"]:
+        settings["folds"] = asked["folds"]
+    if asked["calibrated"]:
+        settings["calibrated"] = "yes"
+    strength = HEADS[record["head"]].strength
+    if strength and strength in record["found"]:
+        settings[strength] = record["found"][strength]
     return settings
 
 
