@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..cache.features import FeatureSet
-from ..cache.index import FileIndex, Stamp
+from ..cache.index import Stamp
 from ..cache.part import Key
 from ..cache.places import place_within
 from ..cache.refusals import Refusal
@@ -21,7 +21,6 @@ from .frozen import FrozenBackbone
 from .images import ReadingPolicy
 from .interruption import stopping_gently
 from .lanes import Lanes, Target
-from .layout import Listing
 from .probing import Opened, Opener
 from .sources import Patience
 from .survey import Family, Survey, Wanted, pictures_of, plan_view
@@ -47,7 +46,9 @@ class Work:
         """Rows, by digest of the feature set."""
         self._survey = survey
         self._progress = survey.request["progress"]
-        self._outcome = _Outcome(survey.request["reading"], survey.listing, survey.store.index)
+        self._outcome = Outcome(survey.request["reading"])
+        self._fetched: dict[str, tuple[Stamp, Key]] = {}
+        """By URL, of what lies elsewhere; not remembered yet."""
         self._opened: dict[str, Opened] = {}
         self._told: set[str] = set()
         self._openers = _make_openers(survey)
@@ -86,7 +87,7 @@ class Work:
                 self._pass()
             finally:
                 survey.store.add_refusals(outcome.take_refused(self.refusals))
-                outcome.remember()
+                self._remember()
             # What was really read counts: a file may have changed or gone since it was hashed.
             keys = survey.found.keys | outcome.changed
             keys = {path: key for path, key in keys.items() if path not in outcome.lost}
@@ -137,6 +138,7 @@ class Work:
                 for picture in breakdown.waiting(decoded):
                     if stop.is_set():
                         raise KeyboardInterrupt
+                    self._note_fetched(picture)
                     lanes.add(picture)
                     outcome.note(picture)
                     good = bool(picture.pixels)
@@ -150,6 +152,19 @@ class Work:
                     self.added[target.features.digest] += len(target.added)
         breakdown.seconds = time.perf_counter() - started
         self.breakdown += breakdown
+
+    def _note_fetched(self, picture: Decoded) -> None:
+        """Take note of the key of what was read elsewhere, so that it is not fetched again."""
+        listing = self._survey.listing
+        if picture.key is not None and picture.name in listing.stamps:
+            url = str(place_within(listing.root, picture.name))
+            self._fetched[url] = listing.stamps[picture.name], picture.key
+            if len(self._fetched) >= REMEMBER_AFTER:
+                self._remember()
+
+    def _remember(self) -> None:
+        self._survey.store.index.remember_objects(self._fetched)
+        self._fetched.clear()
 
     def _target(self, family: Family, wanted: Wanted) -> tuple[Engine, Target]:
         opened = self._open(family, wanted)
@@ -198,20 +213,16 @@ def _make_openers(survey: Survey) -> dict[FrozenBackbone, Opener]:
 
 
 @dataclass(slots=True)
-class _Outcome:
+class Outcome:
     """What became of the pictures that were read."""
 
     reading: ReadingPolicy
-    listing: Listing
-    index: FileIndex
     refused: list[Refusal] = field(default_factory=list)
     """Not stored yet."""
     lost: dict[str, str] = field(default_factory=dict)
     """Path and reason of files that could be read when they were hashed, and not any more."""
     changed: dict[str, Key] = field(default_factory=dict)
     """Path to the key of the bytes that were really read, where they had changed or were not known."""
-    fetched: dict[str, tuple[Stamp, Key]] = field(default_factory=dict)
-    """By URL, of what lies elsewhere; not remembered yet."""
     patience: Patience = field(default_factory=Patience)
 
     def note(self, picture: Decoded) -> None:
@@ -228,18 +239,8 @@ class _Outcome:
             return
         if picture.key != picture.expected:
             self.changed[picture.name] = picture.key
-            if picture.name in self.listing.stamps:
-                url = str(place_within(self.listing.root, picture.name))
-                self.fetched[url] = self.listing.stamps[picture.name], picture.key
-                if len(self.fetched) >= REMEMBER_AFTER:
-                    self.remember()
         if picture.pixels is None:
             self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoding.decoder_version()))
-
-    def remember(self) -> None:
-        """Keep the keys of what was fetched, so that it is not fetched again."""
-        self.index.remember_objects(self.fetched)
-        self.fetched.clear()
 
     def take_refused(self, known: dict[Key, str]) -> list[Refusal]:
         """Return the refusals that are not stored yet, and add them to those that are known."""

@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_where_it_was(
 
     url = s3.put_folder(photos, "photos")
     s3.forget()
-    note, noted = work._Outcome.note, 0
+    note, noted = work.Outcome.note, 0
 
     def stop(self: Any, decoded: Any) -> None:
         nonlocal noted
@@ -132,7 +132,7 @@ def test_a_killed_run_goes_on_where_it_was(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(work._Outcome, "note", stop)
+        patch.setattr(work.Outcome, "note", stop)
         with pytest.raises(KeyboardInterrupt):
             extract(url, store, batch_size=2)
     # No table with keys that are none.
