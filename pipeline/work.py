@@ -47,6 +47,8 @@ class Work:
         self._survey = survey
         self._progress = survey.request["progress"]
         self._outcome = Outcome(survey.request["reading"])
+        self._unread = survey.found.unread
+        """Paths of what a stand-in is the key of, until the first pass is over."""
         self._fetched: dict[str, tuple[Stamp, Key]] = {}
         """By URL, of what lies elsewhere; not remembered yet."""
         self._opened: dict[str, Opened] = {}
@@ -101,6 +103,7 @@ class Work:
                 skipped=skipped,
             )
             survey.store.save_dataset(self.table)
+            self._unread = frozenset()
             self.families = tuple(
                 self._planned(family, [each.features for each in family.views]) for family in self.families
             )
@@ -113,7 +116,7 @@ class Work:
 
     def _planned(self, family: Family, sets: Iterable[FeatureSet]) -> Family:
         request = self._survey.request
-        views = [plan_view(each, each.keys(), self.table, self.refusals, request) for each in sets]
+        views = [plan_view(each, each.keys(), self.table, self.refusals, request, unread=self._unread) for each in sets]
         return replace(family, views=tuple(views))
 
     def _pass(self) -> None:
@@ -124,7 +127,7 @@ class Work:
         largest = max(len(picture.frames) for picture in pictures)
         ahead = max(2, PICTURES_AHEAD // largest)
         # What is read for the first time may be there under another name.
-        known = set.intersection(*(each.features.keys() for _, each in lacking)) if self._survey.found.unread else ()
+        known = set.intersection(*(each.features.keys() for _, each in lacking)) if self._unread else ()
         cached = min(len(family.first.plan.present) for family in self.families)
         outcome, breakdown = self._outcome, Breakdown()
         started = time.perf_counter()
