@@ -126,10 +126,12 @@ def attempt(work: Callable[[], _T], url: str, *, doing: str = "read") -> _T:
             if _is_final(cause, status) or number == ATTEMPTS - 1:
                 text = " ".join(str(cause).split()) or type(cause).__name__
                 tried = "" if _is_final(cause, status) else f" in {ATTEMPTS} attempts"
-                raise Unreachable(
+                unreachable = Unreachable(
                     f"{url} cannot be {_done(doing)}{tried}: {text}; what was finished is stored, try the same "
                     "command again"
-                ) from error
+                )
+                unreachable.strerror = text
+                raise unreachable from error
             # Many threads that failed together do not ask again together.
             time.sleep(FIRST_PAUSE * 2**number * random.uniform(0.5, 1.5))
     raise AssertionError("unreachable")

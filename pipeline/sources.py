@@ -68,7 +68,8 @@ def read_file(place: Place, policy: ReadingPolicy = DEFAULT_POLICY, *, size: int
 def why_unreadable(error: Exception) -> str:
     """Return the reason that a skipped picture is listed with, in words that are the same for the same cause."""
     if isinstance(error, Unreachable):
-        return f"{_OUT_OF_REACH}: {error}"
+        # In brackets, since it may name the picture: what stands before them tells the cause.
+        return f"{_OUT_OF_REACH} ({error.strerror or error})"
     return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
@@ -230,7 +231,10 @@ class Patience:
             return
         self._failed += 1
         if self._failed >= PATIENCE:
-            raise Unreachable(f"{self._failed} pictures one after the other {reason}")
+            raise Unreachable(
+                f"{self._failed} pictures one after the other {reason}; what was finished is stored, try the same "
+                "command again"
+            )
 
 
 def _stamp(url: str) -> Stamp | str:
