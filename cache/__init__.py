@@ -16,6 +16,7 @@ from .errors import (
     StoreNotWritable,
     UnknownDataset,
     UnknownFeatures,
+    UnknownRun,
     Unreachable,
 )
 from .export import Exported, export_features
@@ -62,6 +63,7 @@ __all__ = [
     "StoreNotWritable",
     "UnknownDataset",
     "UnknownFeatures",
+    "UnknownRun",
     "Unreachable",
     "Verification",
     "differences",

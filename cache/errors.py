@@ -8,6 +8,7 @@ CacheError
 ├── MissingFeatures (LookupError)    some image has no row yet
 ├── UnknownFeatures (LookupError)    no feature set, or several, fit the request
 ├── UnknownDataset (LookupError)     no data set, or several, fit the request
+├── UnknownRun (LookupError)         no run, or several, fit the request
 ├── Unreachable (OSError)            something elsewhere cannot be listed, read or written
 └── StoreNotWritable (OSError)       the disk is full, or the folder may not be written
 
@@ -45,6 +46,10 @@ class UnknownFeatures(CacheError, LookupError):
 
 class UnknownDataset(CacheError, LookupError):
     """The store holds no data set that fits the request, or more than one."""
+
+
+class UnknownRun(CacheError, LookupError):
+    """The store holds no run that fits the request, or more than one."""
 
 
 class Unreachable(CacheError, OSError):

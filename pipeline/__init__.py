@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .auditing import audit
+    from .classifier import Classifier
     from .errors import (
         DatasetClash,
         InvalidRequest,
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
+    from .prediction import Prediction, PredictionStream, predict
     from .recomputation import Recomputation, recompute_rows
     from .reporting import Report, report_heads
     from .training import train_head, train_heads
+    from .transformer import BottleneckFeatures
     from .upkeep import (
         Change,
         Holding,
@@ -44,7 +47,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Audit": "findings",
+    "BottleneckFeatures": "transformer",
     "Change": "upkeep",
+    "Classifier": "classifier",
     "DatasetClash": "errors",
     "Exchange": "exchange",
     "Explanation": "outlook",
@@ -58,6 +63,8 @@ _HOMES = {
     "OtherNumbers": "errors",
     "Outlook": "outlook",
     "PipelineError": "errors",
+    "Prediction": "prediction",
+    "PredictionStream": "prediction",
     "Recomputation": "recomputation",
     "Report": "reporting",
     "TooManyUnreadable": "errors",
@@ -72,6 +79,7 @@ _HOMES = {
     "extract_features": "extraction",
     "list_features": "upkeep",
     "plan_features": "outlook",
+    "predict": "prediction",
     "prune_cache": "upkeep",
     "pull_cache": "exchange",
     "push_cache": "exchange",
@@ -86,7 +94,9 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "BottleneckFeatures",
     "Change",
+    "Classifier",
     "DatasetClash",
     "Exchange",
     "Explanation",
@@ -100,6 +110,8 @@ __all__ = [
     "OtherNumbers",
     "Outlook",
     "PipelineError",
+    "Prediction",
+    "PredictionStream",
     "Recomputation",
     "Report",
     "TooManyUnreadable",
@@ -114,6 +126,7 @@ __all__ = [
     "extract_features",
     "list_features",
     "plan_features",
+    "predict",
     "prune_cache",
     "pull_cache",
     "push_cache",

@@ -13,14 +13,14 @@ from threading import Event
 from ..cache.errors import DamagedFile
 from ..cache.index import FileIndex, Hashed, Stamp, hash_bytes, hash_file
 from ..cache.part import Key
-from ..cache.places import Place, name_of, place_within
+from ..cache.places import Place, is_url, name_of, place_within
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Origin, Row, Skipped
 from .errors import DatasetClash, InvalidRequest, NoImages, UnreadableImage
 from .examples import conflicting_keys
 from .labelling import AS_USUAL, Labelling
 from .layout import Listing
-from .sources import Patience, at_once, read_file, why_unreadable
+from .sources import Patience, at_once, read_file, stamp_urls, why_unreadable
 from .splits import assign_splits
 from .tables import is_table
 
@@ -147,15 +147,10 @@ def _find_keys(listing: Listing, index: FileIndex, ended: Event) -> FoundKeys:
         found.keys.update({places[url]: hash_bytes(f"{url} {stamps[url].mark}".encode(*_ANY)) for url in unknown})
         return replace(found, unread=frozenset(places[url] for url in unknown))
     # Which pictures are in a sample only their keys tell.
-    patience = Patience()
-    for url, outcome in zip(unknown, at_once(partial(_hash_elsewhere, ended=ended), unknown), strict=True):
-        if isinstance(outcome, str):
-            patience.note(outcome)
-            found.skipped.append(Skipped(places[url], outcome))
-        else:
-            patience.note("")
-            found.keys[places[url]] = outcome
-            found.objects[url] = stamps[url], outcome
+    read, reasons = hash_elsewhere(unknown, ended)
+    found.skipped.extend(Skipped(places[url], reason) for url, reason in reasons.items())
+    found.keys.update({places[url]: key for url, key in read.items()})
+    found.objects.update({url: (stamps[url], key) for url, key in read.items()})
     return found
 
 
@@ -168,16 +163,24 @@ def _find_keys_here(listing: Listing, index: FileIndex, ended: Event) -> FoundKe
         for found in listing.files
         if found.path not in listing.stamps
     }
-    known = index.recall(paths)
-    keys = {paths[path]: key for path, key in known.items()}
-    unknown = [path for path in paths if path not in known]
+    found = find_keys(paths, index, ended)
+    return FoundKeys(
+        {paths[path]: key for path, key in found.keys.items()},
+        [Skipped(paths[each.path], each.reason) for each in found.skipped],
+        found.hashed,
+    )
+
+
+def find_keys(paths: Collection[str], index: FileIndex, ended: Event | None = None) -> FoundKeys:
+    """Return what is known of some files, and hash the others; fewer once it has ended and nobody asks any more."""
+    keys = index.recall(paths)
+    unknown = [path for path in paths if path not in keys]
     skipped, remembered = [], []
-    # Fewer where the block has ended, and nobody asks any more.
-    for path, outcome in zip(unknown, _hash_all(unknown, ended), strict=False):
+    for path, outcome in zip(unknown, _hash_all(unknown, ended or Event()), strict=False):
         if isinstance(outcome, str):
-            skipped.append(Skipped(paths[path], outcome))
+            skipped.append(Skipped(path, outcome))
         else:
-            keys[paths[path]] = outcome.key
+            keys[path] = outcome.key
             remembered.append(outcome)
     return FoundKeys(keys, skipped, remembered)
 
@@ -250,7 +253,39 @@ def _hash_some(paths: Sequence[str], ended: Event) -> list[Hashed | str]:
     return [_hash(Path(path)) for path in paths if not ended.is_set()]
 
 
-def _hash_elsewhere(url: str, ended: Event) -> Key | str:
+def find_keys_anywhere(paths: Collection[str], index: FileIndex) -> FoundKeys:
+    """Return what is known of some files, here or by URL, and read the others."""
+    found = find_keys([path for path in paths if not is_url(path)], index)
+    stamps = stamp_urls(filter(is_url, paths))
+    there = {url: stamp for url, stamp in stamps.items() if isinstance(stamp, Stamp)}
+    known = index.recall_objects(there)
+    read, reasons = hash_elsewhere([url for url in there if url not in known], Event())
+    reasons.update({url: stamp for url, stamp in stamps.items() if isinstance(stamp, str)})
+    found.keys.update({**known, **read})
+    found.skipped.extend(Skipped(url, reason) for url, reason in reasons.items())
+    found.objects.update({url: (there[url], key) for url, key in read.items()})
+    return found
+
+
+def hash_elsewhere(urls: Sequence[str], ended: Event) -> tuple[dict[str, Key], dict[str, str]]:
+    """Return the keys of what lies elsewhere, and of the rest why it cannot be read.
+
+    Raises
+    ------
+    Unreachable
+        Many in a row cannot be reached.
+    """
+    keys, reasons, patience = {}, {}, Patience()
+    for url, outcome in zip(urls, at_once(partial(_hash_url, ended=ended), urls), strict=True):
+        patience.note(outcome if isinstance(outcome, str) else "")
+        if isinstance(outcome, str):
+            reasons[url] = outcome
+        else:
+            keys[url] = outcome
+    return keys, reasons
+
+
+def _hash_url(url: str, ended: Event) -> Key | str:
     if ended.is_set():
         return "not asked for any more"
     try:

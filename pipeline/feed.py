@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..cache.index import hash_bytes
 from ..cache.part import Key
 from ..cache.places import Place
+from ..cache.recipe import Recipe
 from .augmentation import ORIGINAL, View
 from .errors import UnreadableImage
 from .images import DEFAULT_POLICY, ReadingPolicy, decode_views, quiet_decoders
@@ -35,6 +36,11 @@ class Frame(NamedTuple):
     resize: str
     """Mode and filter."""
     view: View = ORIGINAL
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Frame":
+        """Return how pictures come to the network by a recipe."""
+        return cls(recipe.input_size, recipe.resize, View(recipe.view, recipe.augment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +81,20 @@ def decoding_ahead(
     policy: ReadingPolicy = DEFAULT_POLICY,
     *,
     ahead: int,
-    known: Collection[Key] = (),
+    known: Collection[Key] | None = None,
 ) -> Iterator[Iterator[Decoded]]:
     """Give an iterator over the decoded pictures, in order, at most `ahead` of them waiting.
 
-    What turns out to have other bytes than expected, and these are `known` or of a picture before it,
-    is not decoded. More threads read what lies elsewhere than there are processors; no more than these decode.
+    With `known`, what turns out to have other bytes than expected, and these are known or of a picture before
+    it, is not decoded. More threads read what lies elsewhere than there are processors; no more than these decode.
     """
     # Here, since where all is cached nothing has need of it.
     from joblib import cpu_count
 
     count = reading_threads(picture.path for picture in pictures)
-    decode = partial(_decode, policy=policy, slots=BoundedSemaphore(cpu_count()), seen=set(known))
+    decode = partial(
+        _decode, policy=policy, slots=BoundedSemaphore(cpu_count()), seen=None if known is None else set(known)
+    )
     with quiet_decoders(policy), ThreadPoolExecutor(count, thread_name_prefix="decode") as threads:
 
         def decoded() -> Iterator[Decoded]:
@@ -106,7 +114,7 @@ def decoding_ahead(
             threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(picture: Picture, policy: ReadingPolicy, slots: BoundedSemaphore, seen: set[Key]) -> Decoded:
+def _decode(picture: Picture, policy: ReadingPolicy, slots: BoundedSemaphore, seen: set[Key] | None) -> Decoded:
     started = time.perf_counter()
     try:
         content = read_file(picture.path, policy, size=picture.size)
@@ -114,7 +122,7 @@ def _decode(picture: Picture, policy: ReadingPolicy, slots: BoundedSemaphore, se
         return Decoded(picture.name, picture.expected, None, None, why_unreadable(error))
     key = hash_bytes(content)
     read = time.perf_counter()
-    if key != picture.expected:
+    if seen is not None and key != picture.expected:
         if key in seen:
             return Decoded(picture.name, picture.expected, key, {}, "", read - started)
         seen.add(key)

@@ -4,9 +4,7 @@
 heads that learn in epochs and the confusion matrix of the best run are pictures beside them.
 """
 
-import contextlib
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,12 @@ from ..cache.files import remove_leftovers, replacing, write_bytes, write_json, 
 from ..cache.runs import Run
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset, Skipped
-from .errors import InvalidRequest, NotTrainable
+from .choosing import current_runs, rank
+from .errors import InvalidRequest
 from .evaluation import confusion_matrix
-from .examples import choose_examples, refusals_that_hold
+from .examples import refusals_that_hold
 from .figures import draw_confusion, draw_curves
 from .gains import Gain, compare_views
-from .inputs import JOINT, Inputs
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 from .remains import draw_remains
@@ -101,8 +99,7 @@ def report_heads(
     kept = FeatureStore(store, results)
     table = kept.find_dataset(dataset)
     runs = [run for run in kept.runs() if run.record["dataset"] == table.name]
-    digests = _current_digests(table, kept, {run.record["features_digest"] for run in runs})
-    current = [run for run in runs if digests.get(run.record["features_digest"]) == run.record["examples_digest"]]
+    current = current_runs(runs, table, kept)
     outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in runs if run not in current)
     for each in outdated:
         progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")
@@ -111,7 +108,7 @@ def report_heads(
             f" (runs of an earlier state: {len(outdated)}; the first again: {outdated[0].command})" if outdated else ""
         )
         raise InvalidRequest(f"no head has been trained on the data set {table.name} yet{again}: run train-head first")
-    ranked = tuple(sorted(current, key=_rank))
+    ranked = tuple(sorted(current, key=rank))
     report = Report(
         dataset=table,
         runs=ranked,
@@ -123,27 +120,6 @@ def report_heads(
     _write(report)
     progress.say(f"report in {report.folder / 'report.md'}")
     return report
-
-
-def _current_digests(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, str]:
-    """Return, per features digest of a run, the digest of the examples that a head would learn from now."""
-    sets = {features.digest: features for features in store.feature_sets()}
-    digests = {}
-    for digest in wanted:
-        joined = digest.split(JOINT)
-        if set(joined) <= set(sets):
-            inputs = Inputs((tuple(sets[each] for each in joined),))
-            with contextlib.suppress(NotTrainable):
-                digests[digest] = choose_examples(table, inputs.keys, store).digest
-    return digests
-
-
-def _rank(run: Run) -> tuple[bool, float, float, str]:
-    """Best validation accuracy first; then macro F1; then the name, so that the order is stable."""
-    metrics = run.record["metrics"]["validation"]
-    if metrics["accuracy"] is None:
-        return (True, 0.0, 0.0, run.id)
-    return (False, -metrics["accuracy"], -metrics["macro_f1"], run.id)
 
 
 def _refused(table: Dataset, store: FeatureStore) -> list[Skipped]:

@@ -124,8 +124,24 @@ def _content(path: Place) -> bytes:
     return path.read_bytes()
 
 
-def _read(path: Place, labelling: Labelling) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Return the columns, and per record its line and its cells."""
+def read_paths(path: Place) -> list[str]:
+    """Return the paths in a table's column path, in its order; the other columns are left alone.
+
+    Raises
+    ------
+    NoImages
+        There is no row.
+    InvalidRequest
+        There is no such column, or the table cannot be understood.
+    """
+    records = _read(path, None)[1]
+    if not records:
+        raise NoImages(f"no pictures in {path}: expected a line such as cats/1.jpg under the header path")
+    return [_path_of(f"{path}, line {line}", record) for line, record in records]
+
+
+def _read(path: Place, labelling: Labelling | None) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the columns, and per record its line and its cells; without `labelling` only the paths matter."""
     # surrogateescape keeps names that are no UTF-8; spreadsheets write a byte order mark.
     text = _content(path).decode("utf-8-sig", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -153,27 +169,28 @@ def _check_width(where: str, columns: list[str], cells: list[str]) -> None:
         )
 
 
-def _check_columns(path: Place, columns: list[str], labelling: Labelling) -> None:
+def _check_columns(path: Place, columns: list[str], labelling: Labelling | None) -> None:
     # Something else than a table may have a very long first line.
     found = ",".join(columns)[:_LONGEST] or "an empty file"
     if "path" not in columns:
-        raise InvalidRequest(f"{path} has no column path: expected the header {_header()}, found {found}")
-    if "label" not in columns and not labelling.label_pattern:
+        raise InvalidRequest(
+            f"{path} has no column path: expected the header {_header() if labelling else 'path'}, found {found}"
+        )
+    if labelling is not None and "label" not in columns and not labelling.label_pattern:
         raise InvalidRequest(
             f"{path} has no column label: expected the header {_header()}, found {found}; leave its cells empty where "
             "there is no label, or take labels from the names with --label-pattern"
         )
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         raise InvalidRequest(f"{path} has columns of the same name, expected one of each: {', '.join(twice)}")
-    if labelling.group and labelling.group not in columns:
+    if labelling is not None and labelling.group and labelling.group not in columns:
         raise InvalidRequest(f"{path} has no column {labelling.group} for --group: expected one of {found}")
 
 
 def _found(where: str, record: dict[str, str], labelling: Labelling, group_column: str) -> Found:
-    if not record["path"]:
-        raise InvalidRequest(f"{where}: expected the path of a picture, found an empty cell")
     # ./a.jpg and a.jpg are one path here; .. stays, since it may follow a link.
-    path = record["path"].strip() if is_url(record["path"].strip()) else str(PurePosixPath(record["path"]))
+    path = _path_of(where, record)
+    path = path.strip() if is_url(path.strip()) else str(PurePosixPath(path))
     word = record.get("split", "").strip()
     split: Split | None = SPLIT_NAMES.get(word.lower())
     if word and split is None:
@@ -181,6 +198,12 @@ def _found(where: str, record: dict[str, str], labelling: Labelling, group_colum
     label = label_of(path.rpartition("/")[2], (), labelling) if labelling.label_pattern else record["label"].strip()
     group = record[group_column].strip() if group_column else group_of(path, labelling)
     return Found(path, label, split, group)
+
+
+def _path_of(where: str, record: dict[str, str]) -> str:
+    if not record["path"]:
+        raise InvalidRequest(f"{where}: expected the path of a picture, found an empty cell")
+    return record["path"]
 
 
 def _why_unusable(path: Path) -> str | None:

@@ -126,8 +126,10 @@ class Work:
         pictures = pictures_of(self.table, [each for _, each in lacking], self._survey.listing.stamps)
         largest = max(len(picture.frames) for picture in pictures)
         ahead = max(2, PICTURES_AHEAD // largest)
-        # What is read for the first time may be there under another name.
-        known = set.intersection(*(each.features.keys() for _, each in lacking)) if self._unread else ()
+        known = None
+        if self._unread:
+            # What is read for the first time may be there, or have been refused, under another name.
+            known = set.intersection(*(each.features.keys() for _, each in lacking)) | self.refusals.keys()
         cached = min(len(family.first.plan.present) for family in self.families)
         outcome, breakdown = self._outcome, Breakdown()
         started = time.perf_counter()
@@ -135,7 +137,7 @@ class Work:
             stopping_gently() as stop,
             Lanes(targets, breakdown) as lanes,
             self._progress.count(len(pictures), cached=cached) as count,
-            decoding_ahead(pictures, outcome.reading, ahead=ahead, known={*known, *self.refusals}) as decoded,
+            decoding_ahead(pictures, outcome.reading, ahead=ahead, known=known) as decoded,
         ):
             try:
                 for picture in breakdown.waiting(decoded):

@@ -19,6 +19,7 @@ from demijohn.pipeline import (
     audit,
     extract_features,
     plan_features,
+    predict,
     recompute_rows,
     report_heads,
     sources,
@@ -359,6 +360,27 @@ def test_all_that_follows_sees_them(swift: str, s3: S3, photos: Path, store: Pat
     notes = " ".join(audit(store=store).notes)
     assert "files that are not there any more, or cannot be read: 1" in notes
     assert "files that have changed since they were extracted, left out here: 1" in notes
+
+
+def test_what_is_predicted_may_lie_elsewhere(swift: str, s3: S3, photos: Path, store: Path, tmp_path: Path) -> None:
+    url = s3.put_folder(photos, "photos")
+    extract(photos, store)
+    run = train_head("logistic", store=store)
+    s3.put("new/1.png", encode(picture(501)))
+    s3.put("new/2.png", b"no picture")
+    s3.put("new/labels.csv", b"path\n1.png\ngone.png\n")
+    s3.forget()
+    there = list(predict([url, f"{url.replace('photos', 'new')}/1.png"], run=run.id, store=store))
+    here = {each.path.removeprefix(f"{photos}/"): each for each in predict(photos, run=run.id, store=store)}
+    assert len(there) == 37
+    for each in there[:36]:
+        assert each.label == here[each.path.removeprefix(f"{url}/")].label
+    s3.forget()
+    listed = list(predict(f"s3://{BUCKET}/new/labels.csv", run=run.id, store=store))
+    assert [each.path.rpartition("/")[2] for each in listed] == ["1.png", "gone.png"]
+    assert "cannot be read: not there" in str(listed[1])
+    # What was predicted before is in the store.
+    assert s3.fetched("new/") == ["new/labels.csv"]
 
 
 def test_nothing_of_the_credentials_is_kept(
