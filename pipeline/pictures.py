@@ -35,8 +35,9 @@ def list_pictures(sources: Sequence[str | Path], *, leave_out: Path | None = Non
     Parameters
     ----------
     sources : sequence of path
-        A folder, here or by URL, stands for the picture files below it, a `.csv` table for its column `path`, a `.txt` file for a path
+        A folder stands for the picture files below it, a `.csv` table for its column `path`, a `.txt` file for a path
         a line (both relative to their own folder), `-` for a path a line on standard input; anything else is a picture.
+        A picture, a folder or a table may also be a URL.
     leave_out : Path, optional
         A folder that is not walked into: the store, which may lie inside.
 
