@@ -19,6 +19,7 @@ from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, wr
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
 from ..models.estimator import Head, scores_of
+from ..models.folds import assign_folds
 from ..models.heads import HEADS, HeadRecord, find_head
 from .errors import InvalidRequest
 from .evaluation import evaluate
@@ -173,7 +174,7 @@ def train_head(
     X = source.read(keys)
     source.note_use()
     material = _material(source, examples, X, parts)
-    folds, notes = _ways(record, complete, material, folds)
+    folds, notes = _ways(record, complete, material, folds, seed)
     started = time.monotonic()
     fitted = fit_heads(record, complete, material, seed=seed, refit=refit, folds=folds)
     seconds = time.monotonic() - started
@@ -275,19 +276,23 @@ def _material(source: Inputs, examples: Examples, X: NDArray[np.float32], parts:
 
 
 def _ways(
-    record: HeadRecord, settings: dict[str, Any], material: Material, folds: int | None
+    record: HeadRecord, settings: dict[str, Any], material: Material, folds: int | None, seed: int
 ) -> tuple[int | None, list[str]]:
     """Return by how many folds is chosen, and what is to be said where there are no validation pictures."""
     if folds is not None or material.validation is not None:
         return folds, []
     fact = "no validation pictures"
-    if record.strength and settings[record.strength] is None:
-        # As many as every class of which there are more pictures than one can be shared among.
-        counts = np.bincount(material.labels)
-        pictures = min(int(counts[counts > 1].min(initial=FOLDS)), len(np.unique(material.groups)), FOLDS)
-        if (counts > 1).sum() > 1 and pictures > 1:
-            return pictures, [f"{fact}: {record.strength} is chosen by {pictures} folds of the training pictures"]
+    if record.strength and settings[record.strength] is None and _can_be_shared(material, seed):
+        return FOLDS, [f"{fact}: {record.strength} is chosen by {FOLDS} folds of the training pictures"]
     return None, [f"{fact}: runs cannot be compared by them"]
+
+
+def _can_be_shared(material: Material, seed: int) -> bool:
+    """Say whether FOLDS folds leave two classes to train on each."""
+    if len(np.unique(material.groups)) < FOLDS:
+        return False
+    fold = assign_folds(material.labels, material.groups, FOLDS, seed=seed)
+    return all(len(np.unique(material.labels[fold != number])) > 1 for number in range(FOLDS))
 
 
 def _calibrate(scores: Scores, labels: NDArray[np.int32], *, are_probabilities: bool) -> tuple[float, Any]:
