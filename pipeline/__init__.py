@@ -17,13 +17,16 @@ if TYPE_CHECKING:
         NoImages,
         NotTrainable,
         OtherNumbers,
+        OtherPredictions,
         PipelineError,
         TooManyUnreadable,
         UnreadableImage,
     )
     from .exchange import Exchange, pull_cache, push_cache
+    from .exporting import Export, export
     from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
+    from .finetuning import fine_tune
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from .reporting import Report, report_heads
     from .training import train_head, train_heads
     from .transformer import BottleneckFeatures
+    from .tuning import Tuning
     from .upkeep import (
         Change,
         Holding,
@@ -53,6 +57,7 @@ _HOMES = {
     "DatasetClash": "errors",
     "Exchange": "exchange",
     "Explanation": "outlook",
+    "Export": "exporting",
     "Extraction": "extraction",
     "Holding": "upkeep",
     "InvalidRequest": "errors",
@@ -61,6 +66,7 @@ _HOMES = {
     "NoImages": "errors",
     "NotTrainable": "errors",
     "OtherNumbers": "errors",
+    "OtherPredictions": "errors",
     "Outlook": "outlook",
     "PipelineError": "errors",
     "Prediction": "prediction",
@@ -68,15 +74,18 @@ _HOMES = {
     "Recomputation": "recomputation",
     "Report": "reporting",
     "TooManyUnreadable": "errors",
+    "Tuning": "tuning",
     "UnreadableImage": "errors",
     "Verified": "upkeep",
     "audit": "auditing",
     "check_verified": "upkeep",
     "compact_cache": "upkeep",
     "explain_features": "outlook",
+    "export": "exporting",
     "export_cache": "upkeep",
     "extract_feature_sets": "extraction",
     "extract_features": "extraction",
+    "fine_tune": "finetuning",
     "list_features": "upkeep",
     "plan_features": "outlook",
     "predict": "prediction",
@@ -100,6 +109,7 @@ __all__ = [
     "DatasetClash",
     "Exchange",
     "Explanation",
+    "Export",
     "Extraction",
     "Holding",
     "InvalidRequest",
@@ -108,6 +118,7 @@ __all__ = [
     "NoImages",
     "NotTrainable",
     "OtherNumbers",
+    "OtherPredictions",
     "Outlook",
     "PipelineError",
     "Prediction",
@@ -115,15 +126,18 @@ __all__ = [
     "Recomputation",
     "Report",
     "TooManyUnreadable",
+    "Tuning",
     "UnreadableImage",
     "Verified",
     "audit",
     "check_verified",
     "compact_cache",
     "explain_features",
+    "export",
     "export_cache",
     "extract_feature_sets",
     "extract_features",
+    "fine_tune",
     "list_features",
     "plan_features",
     "predict",

@@ -94,6 +94,9 @@ def print_comparison(report: "Report") -> None:
     click.echo(CAPTION)
     for gain in report.gains:
         click.echo(describe_gain(gain.to_json()))
+    for run in report.runs:
+        if run.record.get("worth"):
+            click.echo(f"{run.id}: {run.record['worth']['sentence']}")
 
 
 def print_guesses(guesses: Sequence["Guess"]) -> None:

@@ -11,6 +11,8 @@ import click
 from . import answers, options
 from .cache_commands import cache
 from .console import print_json, run_command
+from .export_command import export_command
+from .finetune_command import fine_tune_command
 from .labelling_options import labelling_options
 from .prediction_commands import predict_command
 from .progress import Progress
@@ -297,7 +299,9 @@ def heads_command(as_json: bool, **_: Any) -> None:
 
 
 demijohn.add_command(cache)
+demijohn.add_command(fine_tune_command)
 demijohn.add_command(predict_command)
+demijohn.add_command(export_command)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ PipelineError
 ├── InvalidRequest (ValueError)     an argument, or the layout of the folder, makes no sense
 ├── DatasetClash (ValueError)       the name of the data set belongs to another folder
 ├── UnreadableImage (ValueError)    one picture cannot be decoded; it is skipped and listed
+├── OtherPredictions (ValueError)   an exported model says something else than demijohn
 ├── OtherNumbers (ValueError)       this installation gives other features than those stored
 ├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
 └── NotTrainable (ValueError)       too few classes or pictures to train a head
@@ -33,6 +34,10 @@ class UnreadableImage(PipelineError, ValueError):
 
 class OtherNumbers(PipelineError, ValueError):
     """The present installation gives other features than those that are stored."""
+
+
+class OtherPredictions(PipelineError, ValueError):
+    """An exported model says something else than demijohn."""
 
 
 class TooManyUnreadable(PipelineError, ValueError):

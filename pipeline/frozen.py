@@ -56,9 +56,9 @@ class FrozenBackbone:
         known = None if self._file is None else store.index.recall_weights(self._file, self._name)
         self.digest: str = self._located.identity or known or ""
         if not self.digest:
-            self._load()
+            self.load()
 
-    def _load(self) -> Any:
+    def load(self) -> Any:
         """Return the Keras network without classifier; from then on the digest of its weights is known.
 
         Raises
@@ -129,7 +129,7 @@ class FrozenBackbone:
             return self.start(EngineChoice(record.name, record.batch_size, choice.device), taps, keep=keep)
 
     def _compile(self, folder: Path, *, choice: EngineChoice, taps: Sequence[Tap]) -> None:
-        compile_backbone(folder, self.backbone, self._load(), choice, taps=taps, precision=self.precision)
+        compile_backbone(folder, self.backbone, self.load(), choice, taps=taps, precision=self.precision)
         # The engine opens what was written; the network would only take memory beside it.
         self._network = None
         gc.collect()

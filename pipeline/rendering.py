@@ -13,6 +13,7 @@ from ..models.heads import HEADS
 from .augmentation import STANDARD, augment_names
 from .gains import describe_gain
 from .inputs import JOINT
+from .tuning import FINE_TUNED, Tuning
 from .units import format_size
 
 Record = dict[str, Any]
@@ -28,14 +29,12 @@ _METRICS = ("accuracy", "macro_f1", "log_loss")
 
 def command_of(record: Record, *, store: Path) -> str:
     """Return the command line that trains a run again."""
+    if record["head"] == FINE_TUNED:
+        words = ["demijohn", "fine-tune", "--run", record["parent"], *_options(record), "--store", str(store)]
+        return shlex.join(words + (["--seed", str(record["seed"])] if record["seed"] else []))
     words = ["train-head", "--head", record["head"], "--features", _short_digests(record)]
     words += ["--dataset", record["dataset"], "--store", str(store)]
-    for name, value in _chosen(record).items():
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        else:
-            words += [option, (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)]
+    words += _options(record)
     if record["views"] > 1:
         words += ["--views", str(record["views"]), "--augment", augment_names(record["augment"])]
     else:
@@ -54,13 +53,26 @@ def command_of(record: Record, *, store: Path) -> str:
     return shlex.join(words)
 
 
+def _options(record: Record) -> list[str]:
+    """Return the options that ask for the settings that are not the usual ones."""
+    words = []
+    for name, value in _chosen(record).items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        else:
+            words += [option, (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)]
+    return words
+
+
 def _short_digests(record: Record) -> str:
     return JOINT.join(digest[:12] for digest in record["features_digest"].split(JOINT))
 
 
 def _chosen(record: Record) -> Record:
-    """Return the settings that are not the head's defaults."""
-    defaults = json.loads(json.dumps(HEADS[record["head"]].settings))
+    """Return the settings that are not the usual ones of the head, or of fine-tuning."""
+    usual = Tuning().to_json() if record["head"] == FINE_TUNED else HEADS[record["head"]].settings
+    defaults = json.loads(json.dumps(usual))
     return {name: value for name, value in record["settings"].items() if value != defaults[name]}
 
 
@@ -96,7 +108,7 @@ def _settings(record: Record) -> Record:
         settings["folds"] = asked["folds"]
     if asked["calibrated"]:
         settings["calibrated"] = "yes"
-    strength = HEADS[record["head"]].strength
+    strength = None if record["head"] == FINE_TUNED else HEADS[record["head"]].strength
     if strength and strength in record["found"]:
         settings[strength] = record["found"][strength]
     return settings
@@ -155,6 +167,10 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
         lines += [f"![{_escape(title)}]({path})", ""]
     sections = [
         ("What views gained and cost", [describe_gain(each) for each in report["views"]]),
+        (
+            "What fine-tuning gained and cost",
+            [f"{run['run']}: {run['worth']['sentence']}" for run in runs if run.get("worth")],
+        ),
         ("Splits and labels", report["notes"]),
         ("Warnings", [f"{run['run']}: {warning}" for run in runs for warning in run["warnings"]]),
         ("Skipped pictures", [f"{each['path']}: {each['reason']}" for each in report["skipped"]]),

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cache.files import write_bytes, write_json
+from ..cache.files import write_json
 from ..cache.part import keys_to_array
-from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
+from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_history, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
+from ..models.errors import UnsuitableRows
 from ..models.estimator import Head, scores_of
 from ..models.folds import assign_folds
 from ..models.heads import HEADS, HeadRecord, find_head
@@ -289,9 +290,10 @@ def _ways(
 
 def _can_be_shared(material: Material, seed: int) -> bool:
     """Say whether FOLDS folds leave two classes to train on each."""
-    if len(np.unique(material.groups)) < FOLDS:
+    try:
+        fold = assign_folds(material.labels, material.groups, FOLDS, seed=seed)
+    except UnsuitableRows:
         return False
-    fold = assign_folds(material.labels, material.groups, FOLDS, seed=seed)
     return all(len(np.unique(material.labels[fold != number])) > 1 for number in range(FOLDS))
 
 
@@ -322,7 +324,7 @@ def _write_run(
             fitted.selection.save(selection)
         write_predictions(temporary / "predictions.h5", predictions)
         if fitted.selection.history_:
-            write_bytes(temporary / "history.csv", _history(fitted.selection.history_).encode())
+            write_history(temporary / "history.csv", fitted.selection.history_)
         write_json(
             temporary / "run.json",
             {
@@ -338,12 +340,6 @@ def _write_run(
     for warning in about["warnings"]:
         progress.warn(warning)
     return read_run(folder)
-
-
-def _history(points: Sequence[dict[str, float]]) -> str:
-    names = list(points[0])
-    lines = [",".join(f"{point[name]:.7g}" for name in names) for point in points]
-    return "\n".join([",".join(names), *lines]) + "\n"
 
 
 def _summary(about: dict[str, Any]) -> str:
