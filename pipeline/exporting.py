@@ -21,8 +21,8 @@ from ..cache.store import FeatureStore
 from ..models.artefacts import Artefact, choose_artefacts, finish_network, write_artefact
 from ..models.backbone import Backbone
 from ..models.folding import check_head
-from ..models.heads import load_scorer
-from ..models.network import build_network, load_network
+from ..models.heads import load_scorer, open_head
+from ..models.network import build_network
 from ..models.taps import Tap
 from ..models.weights import load_extractor, locate_weights
 from .choosing import BEST, choose_run
@@ -221,7 +221,7 @@ def _build(source: _Source) -> Any:
     """Return the Keras model from pixels to probabilities; it computes in float32, or as it was fine-tuned."""
     _, are_probabilities = load_scorer(source.head)
     return finish_network(
-        load_network(source.head) if is_network(source.run) else _put_together(source),
+        open_head(source.head) if is_network(source.run) else _put_together(source),
         temperature=source.classifier.temperature,
         are_probabilities=are_probabilities,
     )
