@@ -49,6 +49,10 @@ class FeatureSet:
         # A part never changes under its name, and its rows are checked whenever they are read.
         self._opened: dict[Path, Part] = {}
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, Recipe]]:
+        """Go to another process as a name: what was opened here is opened there when it is needed."""
+        return type(self), (self.folder, self.recipe)
+
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Return the feature set that lies in a folder.

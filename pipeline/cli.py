@@ -68,6 +68,7 @@ def job_command(images: str | None, heads: str, as_json: bool, **arguments: Any)
 @labelling_options
 @options.max_bad
 @options.reading
+@options.sharing
 @click.option("--plan", is_flag=True, help="Only say what would be done, how long it would take and its size.")
 @click.option("--explain", is_flag=True, help="Only say in what other features of this backbone differ.")
 @click.option(

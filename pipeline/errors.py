@@ -7,6 +7,8 @@ PipelineError
 ├── UnreadableImage (ValueError)    one picture cannot be decoded; it is skipped and listed
 ├── OtherPredictions (ValueError)   an exported model says something else than demijohn
 ├── OtherNumbers (ValueError)       this installation gives other features than those stored
+├── ClusterUnreachable (ConnectionError)  there is nobody at the address of a cluster
+├── WorkersLost (RuntimeError)      workers died again and again
 ├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
 └── NotTrainable (ValueError)       too few classes or pictures to train a head
 """
@@ -38,6 +40,14 @@ class OtherNumbers(PipelineError, ValueError):
 
 class OtherPredictions(PipelineError, ValueError):
     """An exported model says something else than demijohn."""
+
+
+class ClusterUnreachable(PipelineError, ConnectionError):
+    """There is nobody at the address of a cluster, or no worker."""
+
+
+class WorkersLost(PipelineError, RuntimeError):
+    """Workers died again and again."""
 
 
 class TooManyUnreadable(PipelineError, ValueError):

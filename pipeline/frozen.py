@@ -21,7 +21,7 @@ from ..models.engines import ENGINES, FORM, EngineChoice, compile_backbone, open
 from ..models.errors import ModelError, UnsuitableEngine
 from ..models.taps import Tap
 from ..models.weights import load_extractor, locate_weights
-from .progress import Progress
+from .progress import SILENT, Progress
 
 
 class FrozenBackbone:
@@ -57,6 +57,15 @@ class FrozenBackbone:
         self.digest: str = self._located.identity or known or ""
         if not self.digest:
             self.load()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to another process without the network: what was compiled of it lies in the store."""
+        return {**self.__dict__, "_network": None, "_progress": SILENT}
+
+    def settle(self, choice: EngineChoice, progress: Progress) -> None:
+        """Let it be run by what was chosen for another process or machine than that where it was made."""
+        self.choice = choice
+        self._progress = progress
 
     def load(self) -> Any:
         """Return the Keras network without classifier; from then on the digest of its weights is known.

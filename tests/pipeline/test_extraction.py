@@ -36,7 +36,7 @@ from demijohn.pipeline import (
     report_heads,
     train_head,
 )
-from demijohn.pipeline import work as module
+from demijohn.pipeline import station as module
 from demijohn.pipeline.images import decode_image
 from demijohn.pipeline.progress import Silent
 from support.commands import command, environment, run
