@@ -119,8 +119,19 @@ def read_json(path: Path) -> dict[str, Any]:
     DamagedFile
         The content is not a JSON object.
     """
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(content: bytes, path: str) -> dict[str, Any]:
+    """Return the object that JSON text holds; `path` names it in errors.
+
+    Raises
+    ------
+    DamagedFile
+        The content is not a JSON object.
+    """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(content)
     except ValueError as error:
         raise DamagedFile(f"{path} is damaged: expected a JSON object, found {error}; remove it") from error
     if not isinstance(value, dict):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TooManyUnreadable,
         UnreadableImage,
     )
+    from .exchange import Exchange, pull_cache, push_cache
     from .exporting import Export, export
     from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
@@ -56,6 +57,7 @@ _HOMES = {
     "Change": "upkeep",
     "Classifier": "classifier",
     "DatasetClash": "errors",
+    "Exchange": "exchange",
     "Explanation": "outlook",
     "Export": "exporting",
     "Extraction": "extraction",
@@ -91,6 +93,8 @@ _HOMES = {
     "plan_features": "outlook",
     "predict": "prediction",
     "prune_cache": "upkeep",
+    "pull_cache": "exchange",
+    "push_cache": "exchange",
     "recompute_rows": "recomputation",
     "remove_features": "upkeep",
     "report_heads": "reporting",
@@ -106,6 +110,7 @@ __all__ = [
     "Change",
     "Classifier",
     "DatasetClash",
+    "Exchange",
     "Explanation",
     "Export",
     "Extraction",
@@ -141,6 +146,8 @@ __all__ = [
     "plan_features",
     "predict",
     "prune_cache",
+    "pull_cache",
+    "push_cache",
     "recompute_rows",
     "remove_features",
     "report_heads",

@@ -11,6 +11,7 @@ from .units import format_size
 if TYPE_CHECKING:
     from ..models.taps import Layer
     from .checking import Guess
+    from .exchange import Exchange
     from .extraction import Extraction
     from .report import Report
     from .upkeep import Change, Holding, Verified
@@ -230,6 +231,23 @@ def print_changes(changes: Sequence["Change"], verb: str) -> None:
             else f"{format_size(-change.bytes)} more for a day"
         )
         click.echo(f"{change.name}: {verb}{rows}, {size}")
+
+
+def print_exchange(exchange: "Exchange") -> None:
+    """Print what was pushed or pulled."""
+    verb = "sent" if exchange.direction == "push" else "installed"
+    for each in exchange.feature_sets:
+        click.echo(
+            f"{each.name}: {each.rows:,} rows {verb} in {each.parts:,} parts, {format_size(each.bytes)}; "
+            f"{each.there:,} rows were there"
+        )
+        for refused in each.refused:
+            click.echo(f"  refused: {refused.reason}")
+    told = {"moved": verb, "same": "the same on both sides", "kept": "differs, left as it is; --replace replaces it"}
+    for name, outcome in exchange.datasets.items():
+        click.echo(f"data set {name}: {told[outcome]}")
+    if exchange.refusals:
+        click.echo(f"pictures that cannot be read: {exchange.refusals:,} {verb}")
 
 
 def print_table(

@@ -152,7 +152,8 @@ def extract_feature_sets(
     Parameters
     ----------
     images : path, optional
-        Folder of pictures, or a CSV table; without it the data set that the store knows, `./images` or `./data`.
+        Folder of pictures, or a CSV table; here, or by URL (`s3://bucket/photos`). Without it the data set that the
+        store knows, `./images` or `./data`.
     max_bad : float
         Greatest fraction of skipped pictures that `Extraction.check` accepts.
     new : bool
@@ -225,10 +226,13 @@ def extract_feature_sets(
         work = Work(survey, crew)
         # Whatever cannot be opened ends it here, with the data set as it was.
         work.open(new=new)
-        survey.store.index.remember(survey.hashed)
+        survey.store.index.remember(survey.found.hashed)
+        survey.store.index.remember_objects(survey.found.objects)
         for family in survey.families:
             family.frozen.remember()
-        survey.store.save_dataset(survey.table)
+        if not survey.found.unread:
+            # Else some of its keys are not known yet; it is saved when they are.
+            survey.store.save_dataset(survey.table)
         before = work.families
         for family in before:
             if not new and family.first.plan.missing and not family.first.plan.present:
@@ -270,6 +274,7 @@ def _summary(
     unreadable = [Skipped(row.path, work.refusals[row.key]) for row in table.rows if row.key in refused]
     name = family.frozen.backbone.name
     engine = work.engines.get(name)
+    extracted = work.outcome.added[features.digest]
     return Extraction(
         dataset=table.name,
         seed=table.origin.seed,
@@ -281,9 +286,10 @@ def _summary(
         label=first.recipe.label,
         views=len(family.views),
         images=len(table.rows) + len(table.skipped),
-        cached=len(before.first.plan.present),
-        extracted=work.outcome.added[features.digest],
-        duplicates=survey.duplicates,
+        # What was unread may have turned out to be there.
+        cached=len(first.plan.present) - extracted if survey.found.unread else len(before.first.plan.present),
+        extracted=extracted,
+        duplicates=len(table.rows) - len({row.key for row in table.rows}),
         skipped=(*table.skipped, *unreadable),
         rows=len(first.plan.present),
         view_rows=sum(len(each.plan.present) for each in family.views[1:]),

@@ -18,12 +18,13 @@ from ..models.descent import Material
 from ..models.taps import Tap
 from .errors import UnreadableImage
 from .examples import Examples
-from .feed import Frame, read_file
+from .feed import Frame
 from .frozen import FrozenBackbone
 from .images import ReadingPolicy, decode_image, quiet_decoders
 from .probing import Opener
 from .progress import Progress
 from .request import Request
+from .sources import read_file
 from .supply import FeatureSupply
 from .units import format_size
 
@@ -47,7 +48,7 @@ class Sight:
 
     def path(self, row: Row) -> str:
         """Return the whole path of a picture."""
-        return str(self.table.origin.root / row.path)
+        return str(self.table.origin.place(row.path))
 
     def read(self, row: Row) -> NDArray[np.uint8]:
         """Return the pixels of one picture, as the extraction saw them.
@@ -57,7 +58,7 @@ class Sight:
         UnreadableImage
             The file has gone or changed.
         """
-        path = self.table.origin.root / row.path
+        path = self.table.origin.place(row.path)
         try:
             content = read_file(path, self.policy)
         except OSError as error:

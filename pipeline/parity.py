@@ -101,16 +101,17 @@ def choose_pictures(classifier: Classifier, table: Dataset, script: Script, coun
     pixels: dict[str, NDArray[np.uint8]] = {}
     unread: list[str] = []
     for key in random.Random(0).sample(keys, len(keys)):
-        path = table.origin.root / names.get(key, "")
+        path = table.origin.place(names.get(key, ""))
         if len(pixels) == count:
             break
-        if not path.is_file() or hash_file(path).key != key:
+        # The script reads files of this machine.
+        if isinstance(path, str) or not path.is_file() or hash_file(path).key != key:
             continue
         try:
             pixels[names[key]] = script.read_picture(str(path))
         except Exception:  # noqa: BLE001 - decoders raise whatever they stumble over
             unread.append(names[key])
-    expected = [each.probabilities for each in classifier.judge(str(table.origin.root / name) for name in pixels)]
+    expected = [each.probabilities for each in classifier.judge(str(table.origin.place(name)) for name in pixels)]
     if not pixels or any(each is None for each in expected):
         raise NoImages(
             f"no {SPLITS[split]} picture of {run.id} is below {table.origin.root} as it was, and readable by the "

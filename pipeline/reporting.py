@@ -162,7 +162,7 @@ def _draw_skipped(report: Report, folder: Path) -> dict[str, Path]:
     """Draw what can still be seen of the first skipped pictures; return the file of each, by its path."""
     drawn = {}
     for each in report.skipped[:_SKIPPED_SHOWN]:
-        content = draw_remains(report.dataset.origin.root / each.path)
+        content = draw_remains(report.dataset.origin.place(each.path))
         if content is not None:
             name = hashlib.sha256(each.path.encode("utf-8", "surrogatepass")).hexdigest()[:12]
             drawn[each.path] = folder / f"skipped-{name}.png"

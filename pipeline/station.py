@@ -22,6 +22,7 @@ from .lanes import Lanes, Target
 from .probing import Opened, Opener
 from .progress import Counter
 from .request import Request
+from .sources import Patience
 from .survey import Family, Wanted
 
 PICTURES_AHEAD = 96
@@ -145,12 +146,16 @@ class Station:
         targets = [self._target(family, each) for family, each in lacking]
         largest = max((len(picture.frames) for picture in pictures), default=1)
         ahead = max(2, PICTURES_AHEAD // largest)
-        breakdown, taken = Breakdown(), 0
+        breakdown, taken, patience = Breakdown(), 0, Patience()
+        known = None
+        if any(isinstance(picture.path, str) for picture in pictures):
+            # What is read elsewhere for the first time may be there under another name.
+            known = set.intersection(*(each.features.keys() for _, each in lacking))
         started = time.perf_counter()
         with (
             stopping_gently() as stop,
             Lanes(targets, breakdown, alone=alone) as lanes,
-            decoding_ahead(pictures, self._reading, ahead=ahead) as decoded,
+            decoding_ahead(pictures, self._reading, ahead=ahead, known=known) as decoded,
         ):
             try:
                 for picture in breakdown.waiting(decoded):
@@ -159,8 +164,9 @@ class Station:
                     taken += 1
                     lanes.add(picture)
                     outcome.note(picture, self._reading)
+                    patience.note(picture.reason if picture.key is None else "")
                     good = picture.pixels is not None
-                    breakdown.pictures += good
+                    breakdown.pictures += bool(picture.pixels)
                     breakdown.read += picture.read_seconds
                     breakdown.decode += picture.decode_seconds
                     count(extracted=int(good), skipped=int(not good))

@@ -3,15 +3,20 @@
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 
 from ..cache.features import FeatureSet
 from ..cache.merging import merge_parts
+from ..cache.places import place_within
 from ..cache.table import Skipped
 from .crew import Crew
 from .dataset import build_dataset
 from .station import Outcome, Running, Station
 from .survey import Family, Survey, Wanted, pictures_of, plan_view
 from .units import format_size
+
+REMEMBER_AFTER = 256
+"""Pictures from elsewhere whose keys a kill may lose."""
 
 
 class Work:
@@ -27,6 +32,10 @@ class Work:
         self._survey = survey
         self._progress = survey.request["progress"]
         self._running: dict[str, Running] = {}
+        self._unread = survey.found.unread
+        """Paths of what a stand-in is the key of, until the first pass is over."""
+        self._remembered = 0
+        """Of what was read otherwise than expected, how much the index has been told."""
         self._crew = crew
         self._hands = crew or Station(survey.store, survey.families, survey.request)
 
@@ -65,7 +74,7 @@ class Work:
             finally:
                 survey.store.add_refusals(outcome.take_refused(self.refusals))
             # What was really read counts: a file may have changed or gone since it was hashed.
-            keys = survey.keys | outcome.changed
+            keys = survey.found.keys | outcome.changed
             keys = {path: key for path, key in keys.items() if path not in outcome.lost}
             skipped = [*survey.lost, *(Skipped(path, reason) for path, reason in outcome.lost.items())]
             self.table = build_dataset(
@@ -77,6 +86,7 @@ class Work:
                 skipped=skipped,
             )
             survey.store.save_dataset(self.table)
+            self._unread = frozenset()
             before = self.families
             self.families = tuple(self._planned(family, _sets(family)) for family in before)
             if self._crew:
@@ -93,7 +103,7 @@ class Work:
 
     def _planned(self, family: Family, sets: Iterable[FeatureSet]) -> Family:
         request = self._survey.request
-        views = [plan_view(each, each.keys(), self.table, self.refusals, request) for each in sets]
+        views = [plan_view(each, each.keys(), self.table, self.refusals, request, unread=self._unread) for each in sets]
         return replace(family, views=tuple(views))
 
     def _count_rows(self, before: Iterable[Family]) -> int:
@@ -110,10 +120,32 @@ class Work:
         for family, each in lacking:
             if running := self._running.get(each.features.digest):
                 self.engines[family.frozen.backbone.name] = running
-        pictures = pictures_of(self.table, [each for _, each in lacking])
+        pictures = pictures_of(self.table, [each for _, each in lacking], self._survey.listing.stamps)
         cached = min(len(family.first.plan.present) for family in self.families)
         with self._progress.count(len(pictures), cached=cached) as count:
-            self._hands.run(pictures, self.families, self.outcome, count)
+
+            def count_and_remember(*, extracted: int = 0, skipped: int = 0, speeds: str = "") -> None:
+                count(extracted=extracted, skipped=skipped, speeds=speeds)
+                self._remember(REMEMBER_AFTER)
+
+            try:
+                self._hands.run(pictures, self.families, self.outcome, count_and_remember)
+            finally:
+                self._remember(1)
+
+    def _remember(self, least: int) -> None:
+        """Keep the keys of what was read elsewhere, once there are so many new ones: it is not fetched again."""
+        listing, changed = self._survey.listing, self.outcome.changed
+        if not listing.stamps or len(changed) < self._remembered + least:
+            return
+        self._survey.store.index.remember_objects(
+            {
+                str(place_within(listing.root, path)): (listing.stamps[path], changed[path])
+                for path in islice(changed, self._remembered, None)
+                if path in listing.stamps
+            }
+        )
+        self._remembered = len(changed)
 
     def _tell(self, family: Family, wanted: Wanted, running: Running, *, name: bool) -> None:
         recipe = wanted.recipe

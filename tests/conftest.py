@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from demijohn.models.backbones import BACKBONES
 from support.pictures import write_classes
+from support.s3 import BUCKET, S3, running_s3
 from support.standin import TINY
 from support.swift import use_swift_engine
 
@@ -77,3 +78,19 @@ def real_data() -> Path:
 def real_weights() -> Path:
     """Return the folder of real weights that some machines have beside the checkout, or skip."""
     return _beside("weights", "DEMIJOHN_WEIGHTS", "Keras' weights files")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """Run an S3 server on this machine for all tests that ask for it."""
+    with running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3) -> S3:
+    """Return the server with its bucket empty and nothing asked yet."""
+    for key in s3_server.names():
+        s3_server.client.delete_object(Bucket=BUCKET, Key=key)
+    s3_server.forget()
+    return s3_server
