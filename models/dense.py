@@ -5,6 +5,7 @@ deviation and are saved with the network. Training stops early on the validation
 weights are restored; loss and accuracy of both splits are kept for every epoch.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import import_keras
+from .backend import import_keras, import_tensorflow
 from .errors import UnsuitableSetting
 from .estimator import Validation
 from .scaling import make_scaler
+from .streaming import Matrix, StreamedRows, cut
 from .trial import check_features, check_rows, hold_out
 
 _ROWS = 4096
@@ -56,7 +58,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(
         self,
-        X: NDArray[np.float32],
+        X: Matrix,
         y: NDArray[Any],
         *,
         sample_weight: NDArray[np.floating[Any]] | None = None,
@@ -80,23 +82,36 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         whole = rows.weighting
         self.network_ = self._build(make_scaler(np.asarray(whole.mean), np.asarray(whole.scale)))
         trial = hold_out(self, rows, validation)
-        stopping, held_out = [], None
+        stopping: list[Any] = []
+        held_out: Any = None
         if trial.weightings:
             weights = trial.weightings[0].held_out
             assert weights is not None
             held = slice(len(rows.X), None)
             # Where classes weigh alike in training, they do in what stops it.
-            held_out = (trial.rows.X[held], trial.rows.codes[held], weights[held].astype(np.float32))
+            X_held, judging = cut(trial.rows.X, held), (trial.rows.codes[held], weights[held].astype(np.float32))
+            if isinstance(X_held, StreamedRows):
+                held_out = _feed(X_held, *judging, batch_size=self.batch_size)
+            else:
+                held_out = (X_held, *judging)
             stopping = [
                 keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
             ]
         else:
             self.warnings_.append(f"no validation pictures to stop early with: all {self.epochs} epochs are trained")
+        given: dict[str, Any]
+        counts = whole.weights.astype(np.float32)
+        if isinstance(rows.X, StreamedRows):
+            random = np.random.default_rng(self.seed)
+            # It shuffles by itself.
+            given = {
+                "x": _feed(rows.X, rows.codes, counts, batch_size=self.batch_size, random=random),
+                "shuffle": False,
+            }
+        else:
+            given = {"x": rows.X, "y": rows.codes, "sample_weight": counts, "batch_size": self.batch_size}
         fitted = self.network_.fit(
-            rows.X,
-            rows.codes,
-            sample_weight=whole.weights.astype(np.float32),
-            batch_size=self.batch_size,
+            **given,
             epochs=self.epochs,
             validation_data=held_out,
             callbacks=stopping,
@@ -130,6 +145,11 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         keras = import_keras()
         # Without the optimiser, whose state is twice the size of the weights.
         keras.Model(self.network_.input, self.network_.output, name="dense_head").save(path)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it learns from rows that are streamed."""
+        return True
 
     @property
     def facts_(self) -> dict[str, Any]:
@@ -190,3 +210,35 @@ def probabilities(network: Any, X: NDArray[np.float32]) -> NDArray[np.float64]:
     logits = np.concatenate([np.asarray(block, dtype=np.float64) for block in blocks])
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def _feed(
+    X: StreamedRows,
+    codes: NDArray[np.intp],
+    weights: NDArray[np.float32],
+    *,
+    batch_size: int,
+    random: np.random.Generator | None = None,
+) -> Any:
+    """Return batches of the rows that count, as a data set of features, codes and weights.
+
+    With `random`, all rows are shuffled anew each time; so many batches are read at once as rows are.
+    """
+    tf = import_tensorflow()
+    counting = np.flatnonzero(weights)
+    at_once = max(1, X.rows_at_once // batch_size) * batch_size
+
+    def read() -> Iterator[tuple[Any, ...]]:
+        order = counting if random is None else random.permutation(counting)
+        for start in range(0, len(order), at_once):
+            rows = order[start : start + at_once]
+            yield X[rows], codes[rows], weights[rows]
+
+    kinds = (
+        tf.TensorSpec((None, X.shape[1]), tf.float32),
+        tf.TensorSpec((None,), tf.int64),
+        tf.TensorSpec((None,), tf.float32),
+    )
+    batches = tf.data.Dataset.from_generator(read, output_signature=kinds).rebatch(batch_size)
+    count = -(-len(counting) // batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
