@@ -84,7 +84,8 @@ def report_heads(
     every = [run for run in kept.runs() if run.record["dataset"] == table.name]
     found = current_examples(table, kept, {run.record["features_digest"] for run in every})
     grounds = {digest: Ground.of(inputs, examples) for digest, (inputs, examples) in found.items()}
-    current = [run for run in every if is_current(run, found)]
+    digests = {digest: ground.digest for digest, ground in grounds.items()}
+    current = [run for run in every if is_current(run, digests)]
     outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in every if run not in current)
     for each in outdated:
         progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")
