@@ -25,6 +25,7 @@ from .progress import SILENT, Progress
 from .provenance import describe_environment
 from .remains import draw_remains
 from .rendering import command_of, to_csv, to_markdown
+from .report_page import PAGE, render_report
 
 FORMAT = 1
 _SKIPPED_SHOWN = 30
@@ -120,8 +121,8 @@ def report_heads(
         skipped=(*table.skipped, *_refused(table, kept)),
         folder=kept.report_folder,
     )
-    _write(report)
-    progress.say(f"report in {report.folder / 'report.md'}")
+    _write(report, kept)
+    progress.say(f"report in {report.folder / PAGE}")
     return report
 
 
@@ -151,7 +152,7 @@ def _refused(table: Dataset, store: FeatureStore) -> list[Skipped]:
     return [Skipped(row.path, reasons[row.key]) for row in table.rows if row.key in reasons]
 
 
-def _write(report: Report) -> None:
+def _write(report: Report, store: FeatureStore) -> None:
     folder = report.folder
     figures = folder / "figures"
     with writing_errors(figures):
@@ -167,6 +168,8 @@ def _write(report: Report) -> None:
         {name: f"figures/{path.name}" for name, path in remains.items()},
     )
     write_bytes(folder / "report.md", markdown.encode(errors="backslashreplace"))
+    page = render_report(report.to_json(), report.runs, store=store, table=report.dataset, folder=folder)
+    write_bytes(folder / PAGE, page)
     for old in set(figures.glob("*.png")) - {path for _, path in pictures} - set(remains.values()):
         old.unlink()
 

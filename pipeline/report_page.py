@@ -1,0 +1,199 @@
+"""The report as one HTML page that needs nothing else: figures, pictures, and how to do it again.
+
+Names of classes and files are data: jinja escapes them in HTML and SVG, its `tojson` in what the script
+reads, and the script itself, fixed and named by its digest in the page's policy, writes text only.
+"""
+
+import base64
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..cache.errors import CacheError
+from ..cache.part import Key, keys_from_array
+from ..cache.runs import Predictions, Run
+from ..cache.store import FeatureStore
+from ..cache.table import SPLITS, Dataset
+from .audit_summary import read_audit
+from .charts import COLOURS, SHAPES, Chart, draw_history, draw_reliability
+from .evaluation import confusion_matrix
+from .feature_map import FEWEST, MOST, map_features
+from .gallery import Gallery, choose_judged, choose_pictures
+from .remains import draw_remains
+from .rendering import NO_BEST, Record, cells_of
+from .report_tables import list_classes, list_confusion, list_runs
+from .reproduction import tell_again
+from .thumbnails import as_address, keep_thumbnails
+
+PAGE = "index.html"
+ON_MAP = 300
+"""Pictures of the map that show when they are pointed at."""
+_SKIPPED_SHOWN = 30
+
+
+def render_report(report: Record, runs: Sequence[Run], *, store: FeatureStore, table: Dataset, folder: Path) -> bytes:
+    """Return the page, UTF-8.
+
+    Parameters
+    ----------
+    report : dict
+        The content of report.json.
+    runs : sequence of Run
+        The same runs, the best by validation first.
+    store : FeatureStore
+    table : Dataset
+    folder : Path
+        Of the report; it keeps thumbnails and maps.
+    """
+    best = runs[0]
+    judged = choose_judged(best.predictions)
+    split = SPLITS[int(judged.splits[0])]
+    classes: list[str] = best.record["classes"]
+    metrics = best.record["metrics"][split]
+    gallery = choose_pictures(judged, classes)
+    pointed = _choose_pointed(judged, gallery)
+    kept = keep_thumbnails(store, table, gallery.keys | pointed, folder=folder)
+    album = Album({row.key: row.path for row in reversed(table.rows)}, kept)
+    drawn = _draw_map(judged, best.record, album, pointed - gallery.keys, store=store, folder=folder / "maps")
+    script = _read("report.js")
+    page = _environment(album).get_template("report.html.jinja")
+    return page.render(
+        style=Markup(_read("report.css")),
+        script=Markup(script),
+        script_digest=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        report=report,
+        counts={name: best.record["metrics"][name]["images"] for name in SPLITS},
+        classes=classes,
+        shown={"run": best.id, "inputs": best.record["inputs"]},
+        judged=split,
+        verdict=[NO_BEST] if report["best"] is None else [report["best"]],
+        runs=list_runs([run.record for run in runs], best=report["best"]),
+        gallery=gallery,
+        probable=judged.are_probabilities,
+        map=drawn,
+        curves=_draw_curves(runs),
+        confusion=list_confusion(confusion_matrix(judged.labels, judged.predicted, len(classes)), classes),
+        per_class=list_classes(classes, metrics["per_class"]),
+        reliability=draw_reliability(metrics["reliability"]) if metrics["reliability"] else None,
+        metrics=metrics,
+        audit=read_audit(folder, table),
+        skipped=_group_skipped(report["skipped"]),
+        remains=_draw_skipped(report["skipped"], table.origin.root),
+        again=tell_again(runs, store=store, table=table),
+    ).encode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """What the page knows of pictures, by key."""
+
+    paths: Mapping[Key, str]
+    thumbnails: Mapping[Key, bytes]
+
+    def address(self, key: Key) -> str | None:
+        """Return the thumbnail as a `data:` address; None where there is none."""
+        return as_address(self.thumbnails[key]) if key in self.thumbnails else None
+
+    def path(self, key: Key) -> str:
+        """Return the picture's path; empty where the data set has it no more."""
+        return self.paths.get(key, "")
+
+
+def tell_sureness(probability: float | None) -> str:
+    """Return a probability in percent with a blank before it; nothing where there is none.
+
+    >>> tell_sureness(0.734), tell_sureness(0.99999), tell_sureness(0.0002), tell_sureness(None)
+    (' 73 %', ' >99.9 %', ' <0.1 %', '')
+    """
+    if probability is None:
+        return ""
+    if probability > 0.999 or probability < 0.001:
+        return " >99.9 %" if probability > 0.5 else " <0.1 %"
+    digits = 0 if 0.01 <= probability <= 0.99 else 1
+    return f" {100 * probability:.{digits}f} %"
+
+
+def _choose_pointed(judged: Predictions, gallery: Gallery) -> set[Key]:
+    """Return the pictures of the map that show when they are pointed at: those of the gallery, mistakes, others."""
+    keys, shown = keys_from_array(judged.keys[:MOST]), gallery.keys
+    wrong = judged.labels != judged.predicted
+    return {keys[i] for i in sorted(range(len(keys)), key=lambda i: (keys[i] not in shown, not wrong[i], i))[:ON_MAP]}
+
+
+def _draw_map(
+    judged: Predictions, record: Record, album: Album, apart: Collection[Key], *, store: FeatureStore, folder: Path
+) -> dict[str, Any]:
+    """Return what the template and the script need for the map, or the reason why there is none."""
+    keys = keys_from_array(judged.keys[:MOST])
+    if len(keys) < FEWEST:
+        return {"reason": f"{len(keys)} pictures are too few for a map."}
+    try:
+        made = map_features(store, record["features_digest"], keys, folder=folder)
+    except CacheError as error:
+        return {"reason": f"No map: {error}."}
+    claimed = judged.scores.max(axis=1)
+    points = [
+        {
+            "key": key.hex(),
+            "path": album.path(key),
+            "truth": int(judged.labels[i]),
+            "predicted": int(judged.predicted[i]),
+            "sure": tell_sureness(float(claimed[i])) if judged.are_probabilities else "",
+            "linear": made.linear[i],
+            "neighbours": None if made.neighbours is None else made.neighbours[i],
+        }
+        for i, key in enumerate(keys)
+    ]
+    thumbnails = {key.hex(): address for key in sorted(apart) if (address := album.address(key))}
+    return {
+        "data": {"classes": record["classes"], "points": points, "thumbnails": thumbnails},
+        "layout": "linear" if made.neighbours is None else "neighbours",
+        "share": made.share,
+    }
+
+
+def _draw_curves(runs: Sequence[Run]) -> list[tuple[str, Chart]]:
+    """Return loss and accuracy of every run that learned in epochs."""
+    found = []
+    for run in runs:
+        backbone, head, settings = cells_of(run.record)[:3]
+        name = ", ".join(filter(None, (backbone, head, settings)))
+        history = run.history
+        charts = [draw_history(history, column, title=name) for column in ("loss", "accuracy")]
+        found += [(name, chart) for chart in charts if chart is not None]
+    return found
+
+
+def _group_skipped(skipped: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for each in skipped:
+        reasons.setdefault(each["reason"], []).append(each["path"])
+    return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
+
+
+def _draw_skipped(skipped: Sequence[Mapping[str, str]], root: Path) -> dict[str, str]:
+    """Return, by path, what can still be seen of the first skipped pictures."""
+    drawn = {each["path"]: draw_remains(root / each["path"]) for each in skipped[:_SKIPPED_SHOWN]}
+    return {
+        path: f"data:image/png;base64,{base64.b64encode(content).decode()}"
+        for path, content in drawn.items()
+        if content is not None
+    }
+
+
+def _environment(album: Album) -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {"shapes": SHAPES, "colours": COLOURS, "album": album, "sure": tell_sureness}
+    return environment
+
+
+def _read(name: str) -> str:
+    return (files("demijohn.pipeline") / name).read_text("utf-8")
