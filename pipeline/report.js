@@ -60,7 +60,7 @@
       filter.elements.count.value = `${count} of ${shots.length} shown`;
     };
     filter.hidden = false;
-    filter.addEventListener("input", show);
+    filter.addEventListener("change", show);
     filter.addEventListener("submit", (event) => event.preventDefault());
     // A browser that comes back to the page may have kept the choice.
     show();
@@ -147,7 +147,7 @@
     const layouts = document.getElementById("layouts");
     if (layouts) {
       layouts.hidden = false;
-      layouts.addEventListener("input", () => {
+      layouts.addEventListener("change", () => {
         layout = layouts.elements.layout.value;
         marks.forEach((mark, index) => {
           const [x, y] = placeOf(points[index]);

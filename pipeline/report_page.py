@@ -21,19 +21,35 @@ from ..cache.runs import Predictions, Run
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset
 from .audit_summary import read_audit
-from .charts import COLOURS, SHAPES, Chart, draw_history, draw_reliability
+from .charts import COLOURS, SHAPES, Chart, Rated, draw_cost, draw_history, draw_reliability
 from .evaluation import confusion_matrix
 from .feature_map import FEWEST, MOST, map_features
 from .gallery import Gallery, choose_judged, choose_pictures
 from .remains import draw_remains
 from .rendering import NO_BEST, Record, cells_of
-from .report_tables import list_classes, list_confusion, list_runs
+from .report_tables import COSTS, Cost, list_classes, list_confusion, list_runs
 from .reproduction import tell_again
 from .thumbnails import as_address, keep_thumbnails
 
 PAGE = "index.html"
 ON_MAP = 300
 """Pictures of the map that show when they are pointed at."""
+PARTS = {
+    "runs": "Runs",
+    "cost": "Accuracy against cost",
+    "differences": "Differences",
+    "pictures": "Pictures",
+    "map": "Map",
+    "curves": "Loss and accuracy",
+    "confusion": "Confusion",
+    "classes": "Classes",
+    "reliability": "Reliability",
+    "learning": "Learning curve",
+    "data": "Data",
+    "skipped": "Skipped files",
+    "again": "Do it again",
+}
+"""In the order of the page; one for which there is nothing is left out."""
 _SKIPPED_SHOWN = 30
 
 
@@ -54,13 +70,31 @@ def render_report(report: Record, runs: Sequence[Run], *, store: FeatureStore, t
     best = runs[0]
     judged = choose_judged(best.predictions)
     split = SPLITS[int(judged.splits[0])]
-    classes: list[str] = best.record["classes"]
+    names: list[str] = best.record["classes"]
     metrics = best.record["metrics"][split]
-    gallery = choose_pictures(judged, classes)
+    gallery = choose_pictures(judged, names)
     pointed = _choose_pointed(judged, gallery)
     kept = keep_thumbnails(store, table, gallery.keys | pointed, folder=folder)
     album = Album({row.key: row.path for row in reversed(table.rows)}, kept)
     drawn = _draw_map(judged, best.record, album, pointed - gallery.keys, store=store, folder=folder / "maps")
+    sections: dict[str, Any] = {
+        "runs": list_runs(report["runs"], best=report["best"]),
+        "cost": _draw_costs(report["runs"]),
+        "differences": None,
+        "pictures": gallery,
+        "map": drawn,
+        "curves": _draw_curves(runs) or None,
+        "confusion": list_confusion(confusion_matrix(judged.labels, judged.predicted, len(names)), names),
+        "classes": list_classes(names, metrics["per_class"]),
+        "reliability": draw_reliability(metrics["reliability"]) if metrics["reliability"] else None,
+        "learning": None,
+        "data": {"audit": read_audit(folder, table), "notes": report["notes"]},
+        "skipped": {
+            "reasons": _group_skipped(report["skipped"]),
+            "remains": _draw_skipped(report["skipped"], table.origin.root),
+        },
+        "again": tell_again(runs, store=store, table=table),
+    }
     script = _read("report.js")
     page = _environment(album).get_template("report.html.jinja")
     return page.render(
@@ -68,24 +102,15 @@ def render_report(report: Record, runs: Sequence[Run], *, store: FeatureStore, t
         script=Markup(script),
         script_digest=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         report=report,
+        parts={part: title for part, title in PARTS.items() if sections[part] is not None},
         counts={name: best.record["metrics"][name]["images"] for name in SPLITS},
-        classes=classes,
-        shown={"run": best.id, "inputs": best.record["inputs"]},
+        names=names,
+        shown=best.record,
         judged=split,
-        verdict=[NO_BEST] if report["best"] is None else [report["best"]],
-        runs=list_runs([run.record for run in runs], best=report["best"]),
-        gallery=gallery,
-        probable=judged.are_probabilities,
-        map=drawn,
-        curves=_draw_curves(runs),
-        confusion=list_confusion(confusion_matrix(judged.labels, judged.predicted, len(classes)), classes),
-        per_class=list_classes(classes, metrics["per_class"]),
-        reliability=draw_reliability(metrics["reliability"]) if metrics["reliability"] else None,
         metrics=metrics,
-        audit=read_audit(folder, table),
-        skipped=_group_skipped(report["skipped"]),
-        remains=_draw_skipped(report["skipped"], table.origin.root),
-        again=tell_again(runs, store=store, table=table),
+        verdict=[NO_BEST] if report["best"] is None else [report["best"]],
+        probable=judged.are_probabilities,
+        **sections,
     ).encode("utf-8", "backslashreplace")
 
 
@@ -158,12 +183,41 @@ def _draw_map(
     }
 
 
+def _draw_costs(records: Sequence[Record]) -> dict[str, Any] | None:
+    """Return accuracy against every cost that is known, on the split that chooses, where there is one."""
+    split = "validation" if any(record["metrics"]["validation"]["images"] for record in records) else "test"
+    known = [record for record in records if record["metrics"][split]["accuracy"] is not None]
+
+    def rate(record: Record, cost: Cost) -> Rated:
+        low, high = record["metrics"][split]["accuracy_interval"]
+        name = name_of(record)
+        accuracy = record["metrics"][split]["accuracy"]
+        return Rated(name, record["inputs"], record["head"], accuracy, (low, high), cost.read(record))
+
+    charts = [
+        draw_cost([rate(record, cost) for record in known], cost.title, unit=cost.unit, judged=split) for cost in COSTS
+    ]
+    return (
+        {
+            "charts": [chart for chart in charts if chart is not None],
+            "backbones": sorted({record["inputs"] for record in known}),
+            "heads": sorted({record["head"] for record in known}),
+        }
+        if any(charts)
+        else None
+    )
+
+
+def name_of(record: Record) -> str:
+    """Return what people call a run: backbone, head and the settings that are not usual."""
+    return ", ".join(filter(None, cells_of(record)[:3]))
+
+
 def _draw_curves(runs: Sequence[Run]) -> list[tuple[str, Chart]]:
     """Return loss and accuracy of every run that learned in epochs."""
     found = []
     for run in runs:
-        backbone, head, settings = cells_of(run.record)[:3]
-        name = ", ".join(filter(None, (backbone, head, settings)))
+        name = name_of(run.record)
         history = run.history
         charts = [draw_history(history, column, title=name) for column in ("loss", "accuracy")]
         found += [(name, chart) for chart in charts if chart is not None]
