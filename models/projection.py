@@ -57,7 +57,7 @@ def _principal(rows: NDArray[np.float64], count: int) -> tuple[NDArray[np.float6
     axes = PCA(count, svd_solver="full")
     # Equal rows have no variance that an axis could have a share of.
     with np.errstate(invalid="ignore"):
-        points = axes.fit_transform(rows)
+        points: NDArray[np.float64] = axes.fit_transform(rows)
     return points, float(np.nan_to_num(axes.explained_variance_ratio_.sum()))
 
 
