@@ -89,7 +89,7 @@ def _given(asked: Any) -> tuple[Any, Any, Any]:
 
 
 def _weightings(X: Any, fold: Any, *, count: int = FOLDS) -> Any:
-    from demijohn.models.path import Weighting
+    from demijohn.models.weighting import Weighting
 
     result = []
     for number in range(count):
@@ -105,7 +105,7 @@ def _moments(X: Any) -> tuple[Any, Any]:
 
 def our_logistic(asked: Any, *, leave: Any = None) -> dict[str, Any]:
     """Return seconds, and losses, accuracies and objectives by strength."""
-    from demijohn.models.path import Weighting, fit_path
+    from demijohn.models.weighting import Weighting, fit_path
 
     X, codes, fold = _given(asked)
     start = time.perf_counter()
@@ -167,7 +167,7 @@ def _objective(coefficients: Any, margins: Any, codes: Any, c: float) -> float:
 def our_ridge(asked: Any) -> dict[str, Any]:
     """Return seconds and the best penalty by leaving one row out."""
     from demijohn.models.eigen_path import fit_ridge_path
-    from demijohn.models.path import Weighting
+    from demijohn.models.weighting import Weighting
 
     X, codes, _ = _given(asked)
     start = time.perf_counter()
@@ -192,7 +192,7 @@ def their_ridge(asked: Any) -> dict[str, Any]:
 def our_ridge_folds(asked: Any) -> dict[str, Any]:
     """Return seconds and the best penalty by the accuracy in folds, with a fit of all rows."""
     from demijohn.models.eigen_path import fit_ridge_path
-    from demijohn.models.path import Weighting
+    from demijohn.models.weighting import Weighting
 
     X, codes, fold = _given(asked)
     start = time.perf_counter()

@@ -18,7 +18,7 @@ from .errors import (
     UnknownFeatures,
 )
 from .export import Exported, export_features
-from .features import Begun, FeatureSet
+from .features import Begun, FeatureSet, Speed
 from .index import FileIndex
 from .merging import merge_parts, prune_rows
 from .part import Key
@@ -26,7 +26,8 @@ from .plan import Plan, plan_extraction
 from .probe import Probe
 from .recipe import Recipe, differences
 from .refusals import Refusal
-from .runs import Run, run_id
+from .results import KeptResults, Result
+from .runs import Run, predictions_content, run_id
 from .store import FeatureStore
 from .table import SPLITS, Dataset, Origin, Row, Skipped
 from .verification import Damage, Verification, repair_features, verify_features
@@ -45,6 +46,7 @@ __all__ = [
     "FeatureStore",
     "FeatureWriter",
     "FileIndex",
+    "KeptResults",
     "Key",
     "MissingFeatures",
     "NewerFormat",
@@ -55,9 +57,11 @@ __all__ = [
     "Probe",
     "Recipe",
     "Refusal",
+    "Result",
     "Row",
     "Run",
     "Skipped",
+    "Speed",
     "StoreNotWritable",
     "UnknownDataset",
     "UnknownFeatures",
@@ -66,6 +70,7 @@ __all__ = [
     "export_features",
     "merge_parts",
     "plan_extraction",
+    "predictions_content",
     "prune_rows",
     "repair_features",
     "run_id",

@@ -5,6 +5,7 @@
     <backbone>-<digest>/damaged/      parts that `cache verify --repair` took out of use
     <backbone>-<digest>/features.h5   the rows of all parts as one file, for any HDF5 reader (see `virtual`)
     <backbone>-<digest>/last-use      empty; its time is when rows were last asked for or added
+    <backbone>-<digest>/speed.json    how fast the greatest extraction was; may be deleted
 
 A part that another one supersedes is ignored, so that a merge becomes visible in one rename and
 a reader never sees a row missing. A row in two parts counts once.
@@ -13,7 +14,7 @@ a reader never sees a row missing. A row in two parts counts once.
 import contextlib
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -38,6 +39,18 @@ class Begun:
     provenance: dict[str, Any]
     """What made the rows and is not part of the recipe: versions, machine, engine, batch size, date."""
     probe: Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast rows were extracted."""
+
+    images_per_second: float
+    """By wall time, decoding included, with all threads."""
+    images: int
+    """How many were extracted at this speed."""
+    shared: bool
+    """Other feature sets or views were made of the same pictures meanwhile, so that alone it is faster."""
 
 
 class FeatureSet:
@@ -208,6 +221,20 @@ class FeatureSet:
         """Note that rows are asked for or added now; a read-only store does not."""
         with contextlib.suppress(OSError):
             (self.folder / "last-use").touch()
+
+    @property
+    def speed(self) -> Speed | None:
+        """How fast the greatest extraction was; None where nobody noted it."""
+        try:
+            return Speed(**read_json(self.folder / "speed.json"))
+        except (OSError, DamagedFile, TypeError):
+            return None
+
+    def note_speed(self, speed: Speed) -> None:
+        """Keep how fast an extraction was, unless a greater one is known."""
+        known = self.speed
+        if known is None or speed.images >= known.images:
+            write_json(self.folder / "speed.json", asdict(speed))
 
     def command(self) -> str:
         """Return the command that adds rows to this set."""

@@ -1,7 +1,8 @@
 """Runs: one trained head with its settings, metrics, predictions and provenance, in a folder each.
 
     runs/<id>/run.json          everything about the run (format below)
-    runs/<id>/head.skops|.keras the head
+    runs/<id>/head.skops|.keras the head that is put to use
+    runs/<id>/selection.*       the head trained on the training split alone, where the other one saw more
     runs/<id>/predictions.h5    keys, labels, splits, predicted, scores of every picture used
     runs/<id>/history.csv       loss and accuracy per epoch, for heads that learn in epochs
 
@@ -27,7 +28,7 @@ from .files import PARTIAL, fsync, partial_name, read_json, remove_leftovers, wr
 from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
 
-FORMAT = 2
+FORMAT = 3
 _MEND = "train the run again with --force"
 
 
@@ -50,6 +51,13 @@ class Predictions:
     scores: NDArray[np.float32]
     """(n, c) probabilities, or decision values where `are_probabilities` is false."""
     are_probabilities: bool
+    out_of_fold: bool = False
+    """Whether training rows have scores of heads that have not seen them, as validation rows always have."""
+
+    @property
+    def honest(self) -> NDArray[np.bool_]:
+        """(n,) rows by which a run is chosen: scored by a head that has not seen them, and not of the test split."""
+        return np.asarray(self.splits <= 1 if self.out_of_fold else self.splits == 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +153,15 @@ def read_run(folder: Path) -> Run:
             f"{folder / 'run.json'} has format {record['format']}, this demijohn reads up to {FORMAT}: "
             "install a newer demijohn"
         )
-    return Run(folder.name, folder, record if record["format"] == FORMAT else _from_format_1(record))
+    return Run(folder.name, folder, record if record["format"] == FORMAT else _from_older(record))
 
 
-def _from_format_1(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record that was written before there were views and joined backbones."""
-    return {"inputs": record.get("backbone"), "views": 1, "augment": "none", "tta": False, **record}
+def _from_older(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that was written before there were views and joined backbones, or two heads."""
+    views = {"inputs": record.get("backbone"), "views": 1, "augment": "none", "tta": False}
+    heads = {"selection_file": record.get("head_file"), "refit": False, "folds": None, "temperature": None}
+    request = {"request": {"folds": None, "refit": False, "calibrated": False}}
+    return {**views, **heads, **request, **record}
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -162,6 +173,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         file["predicted"] = predictions.predicted
         file["scores"] = predictions.scores
         file.attrs["are_probabilities"] = predictions.are_probabilities
+        file.attrs["out_of_fold"] = predictions.out_of_fold
         file.attrs["content"] = np.bytes_(_content(predictions))
 
 
@@ -181,10 +193,23 @@ def read_predictions(path: Path) -> Predictions:
             predicted=file["predicted"][:],
             scores=file["scores"][:],
             are_probabilities=bool(file.attrs["are_probabilities"]),
+            out_of_fold=bool(file.attrs.get("out_of_fold", False)),
         )
         if _content(predictions) != file.attrs["content"].decode():
             raise DamagedFile(f"{path} is damaged: its arrays are not those that were written; {_MEND}")
     return predictions
+
+
+def predictions_content(run: Run) -> str:
+    """Return the digest that a run's predictions.h5 has of itself, without reading its arrays.
+
+    Raises
+    ------
+    DamagedFile
+        The file cannot be read.
+    """
+    with reading_hdf5(run.folder / "predictions.h5", _MEND) as file:
+        return str(file.attrs["content"].decode())
 
 
 def _content(predictions: Predictions) -> str:
@@ -193,4 +218,6 @@ def _content(predictions: Predictions) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(str(predictions.are_probabilities).encode())
+    if predictions.out_of_fold:
+        digest.update(b"out of fold")
     return digest.hexdigest()

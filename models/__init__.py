@@ -17,10 +17,11 @@ from .errors import (
     UnknownHead,
     UnknownLayer,
     UnsuitableEngine,
+    UnsuitableRows,
     UnsuitableSetting,
 )
-from .estimator import Head
-from .heads import HEADS, HeadRecord, find_head, load_head, scores_of
+from .estimator import Head, scores_of
+from .heads import HEADS, HeadRecord, find_head, load_head
 from .taps import Tap, list_layers
 from .weights import LocatedWeights, load_classifier, load_extractor, locate_weights
 
@@ -43,6 +44,7 @@ __all__ = [
     "UnknownHead",
     "UnknownLayer",
     "UnsuitableEngine",
+    "UnsuitableRows",
     "UnsuitableSetting",
     "choose_engine",
     "compile_backbone",

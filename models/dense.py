@@ -11,14 +11,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted
 
 from .backend import import_keras
 from .errors import UnsuitableSetting
 from .estimator import Validation
-from .scaling import fit_scaler
+from .scaling import make_scaler
+from .trial import check_features, check_rows, hold_out
 
 _ROWS = 4096
+_STEPS = 32
+"""Steps of the optimiser that are one call (docs/decisions/0010-heads.md)."""
 
 
 class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -32,6 +35,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         hidden: tuple[int, ...] = (256,),
         dropout: float = 0.5,
         batch_norm: bool = False,
+        l2: float = 0.0,
         epochs: int = 100,
         batch_size: int = 64,
         learning_rate: float = 1e-3,
@@ -42,6 +46,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.hidden = hidden
         self.dropout = dropout
         self.batch_norm = batch_norm
+        self.l2 = l2
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -49,35 +54,52 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.balanced = balanced
         self.seed = seed
 
-    def fit(self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None) -> Self:
+    def fit(
+        self,
+        X: NDArray[np.float32],
+        y: NDArray[Any],
+        *,
+        sample_weight: NDArray[np.floating[Any]] | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
         """Train on X of shape (n, d), float32, and y of shape (n,); stop early on `validation`.
 
         Without validation rows all epochs are trained, with a warning.
+
+        Raises
+        ------
+        UnsuitableRows, UnsuitableSetting
+            X, y or weights cannot be learned from; a setting has no such value, or training diverged.
         """
+        self._check_settings()
+        rows = check_rows(self, X, y, sample_weight=sample_weight, balanced=self.balanced)
+        self.classes_ = rows.classes
+        self.warnings_: list[str] = []
         keras = import_keras()
         keras.utils.set_random_seed(self.seed)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        self.warnings_: list[str] = []
-        self.network_ = self._build(X)
+        whole = rows.weighting
+        self.network_ = self._build(make_scaler(np.asarray(whole.mean), np.asarray(whole.scale)))
+        trial = hold_out(self, rows, validation)
         stopping, held_out = [], None
-        if validation is None:
-            self.warnings_.append(f"no validation pictures to stop early with: all {self.epochs} epochs are trained")
-        else:
-            held_codes = np.searchsorted(self.classes_, validation[1])
+        if trial.weightings:
+            weights = trial.weightings[0].held_out
+            assert weights is not None
+            held = slice(len(rows.X), None)
             # Where classes weigh alike in training, they do in what stops it.
-            weights = compute_sample_weight("balanced" if self.balanced else None, held_codes)
-            held_out = (validation[0], held_codes, weights)
+            held_out = (trial.rows.X[held], trial.rows.codes[held], weights[held].astype(np.float32))
             stopping = [
                 keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
             ]
+        else:
+            self.warnings_.append(f"no validation pictures to stop early with: all {self.epochs} epochs are trained")
         fitted = self.network_.fit(
-            X,
-            codes,
+            rows.X,
+            rows.codes,
+            sample_weight=whole.weights.astype(np.float32),
             batch_size=self.batch_size,
             epochs=self.epochs,
             validation_data=held_out,
             callbacks=stopping,
-            class_weight=_balanced_weights(codes) if self.balanced else None,
             verbose=0,
         )
         curves = {name: [float(value) for value in values] for name, values in fitted.history.items()}
@@ -95,10 +117,12 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities of shape (n, c), in the order of `classes_`."""
-        return probabilities(self.network_, X)
+        check_is_fitted(self)
+        return probabilities(self.network_, check_features(self, X))
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
         """Return the class of each row, shape (n,)."""
+        check_is_fitted(self)
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def save(self, path: Path) -> None:
@@ -113,25 +137,47 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         losses = [point.get("val_loss", -index) for index, point in enumerate(self.history_)]
         return {"epochs": len(self.history_), "best_epoch": int(np.argmin(losses)) + 1}
 
-    def _build(self, X: NDArray[np.float32]) -> Any:
+    @property
+    def chosen_(self) -> dict[str, Any]:
+        """As many epochs as were best."""
+        return {"epochs": self.facts_["best_epoch"]}
+
+    def _check_settings(self) -> None:
+        expected = {
+            "hidden": ("positive widths, or none", all(width >= 1 for width in self.hidden)),
+            "dropout": ("a share from 0, below 1", 0 <= self.dropout < 1),
+            "l2": ("0 or more", self.l2 >= 0),
+            "epochs": ("1 or more", self.epochs >= 1),
+            "batch_size": ("1 or more", self.batch_size >= 1),
+            "learning_rate": ("more than 0", self.learning_rate > 0),
+            "patience": ("1 or more", self.patience >= 1),
+        }
+        for name, (wanted, fits) in expected.items():
+            if not fits:
+                raise UnsuitableSetting(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}, expected {wanted}: choose another value"
+                )
+
+    def _build(self, scaler: Any) -> Any:
         keras = import_keras()
         layers = keras.layers
-        scaler = fit_scaler(X)
-        features = keras.Input((X.shape[1],), name="features")
+        penalty = keras.regularizers.L2(self.l2) if self.l2 else None
+        features = keras.Input((len(scaler.mean_),), name="features")
         x = layers.Normalization(mean=scaler.mean_, variance=scaler.scale_**2, name="standardise")(features)
         for width in self.hidden:
-            x = layers.Dense(width, use_bias=not self.batch_norm)(x)
+            x = layers.Dense(width, use_bias=not self.batch_norm, kernel_regularizer=penalty)(x)
             if self.batch_norm:
                 x = layers.BatchNormalization()(x)
             x = layers.ReLU()(x)
             if self.dropout:
                 x = layers.Dropout(self.dropout)(x)
-        x = layers.Dense(len(self.classes_), name="logits")(x)
+        x = layers.Dense(len(self.classes_), kernel_regularizer=penalty, name="logits")(x)
         network = keras.Model(features, x, name="dense_head")
         network.compile(
             optimizer=keras.optimizers.Adam(self.learning_rate),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
+            weighted_metrics=["accuracy"],
+            steps_per_execution=_STEPS,
             jit_compile=False,
         )
         return network
@@ -144,8 +190,3 @@ def probabilities(network: Any, X: NDArray[np.float32]) -> NDArray[np.float64]:
     logits = np.concatenate([np.asarray(block, dtype=np.float64) for block in blocks])
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
-def _balanced_weights(codes: NDArray[np.intp]) -> dict[int, float]:
-    counts = np.bincount(codes)
-    return {index: float(len(codes) / (len(counts) * count)) for index, count in enumerate(counts)}

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from .path import Weighting
+from .weighting import Weighting
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

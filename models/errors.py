@@ -5,6 +5,7 @@ ModelError
 ├── UnknownHead (LookupError)        no head of that name
 ├── UnknownLayer (LookupError)       a network has no layer of that name
 ├── UnsuitableSetting (ValueError)   a head or network does not know this setting, or not this value
+├── UnsuitableRows (ValueError)      rows cannot be learned from, or do not fit the head
 ├── UnsuitableEngine (ValueError)    an engine cannot run this network
 ├── MissingWeights (LookupError)     the weights are not here and could not be downloaded
 └── BadWeights (ValueError)          the file does not hold the weights of this network
@@ -29,6 +30,10 @@ class UnknownLayer(ModelError, LookupError):
 
 class UnsuitableSetting(ModelError, ValueError):
     """A head or a network does not know a setting, or does not take its value."""
+
+
+class UnsuitableRows(ModelError, ValueError):
+    """Rows cannot be learned from, or do not fit what a head was trained on."""
 
 
 class UnsuitableEngine(ModelError, ValueError):

@@ -22,7 +22,18 @@ class Head(Protocol):
     def facts_(self) -> dict[str, Any]:
         """What training found, as plain JSON values."""
 
-    def fit(self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None) -> Self:
+    @property
+    def chosen_(self) -> dict[str, Any]:
+        """The settings that were chosen: with them, and without validation rows, a head is fitted anew on more rows."""
+
+    def fit(
+        self,
+        X: NDArray[np.float32],
+        y: NDArray[Any],
+        *,
+        sample_weight: NDArray[np.floating[Any]] | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
         """Train; `validation` rows choose settings or stop training, and are not trained on."""
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
@@ -30,3 +41,12 @@ class Head(Protocol):
 
     def save(self, path: Path) -> None:
         """Write what `load_head` reads."""
+
+
+def scores_of(head: Any, X: NDArray[np.float32]) -> tuple[NDArray[np.float64], bool]:
+    """Return scores of shape (n, c), and whether they are probabilities."""
+    if hasattr(head, "predict_proba"):
+        return np.asarray(head.predict_proba(X)), True
+    values = np.asarray(head.decision_function(X))
+    # For two classes scikit-learn gives one column, the second class against the first.
+    return np.stack([-values, values], axis=1) if values.ndim == 1 else values, False

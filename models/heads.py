@@ -1,14 +1,14 @@
 """The heads: a record each, and an estimator made the scikit-learn way.
 
-An estimator has `fit(X, y, validation=(X, y))`, `predict`, and either `predict_proba` or
-`decision_function`; after `fit` it has `classes_`, `history_` (per epoch, may be empty), `facts_`
-and `warnings_`. Adding a head is one record here and a row in the tests' table.
+An estimator keeps the contract of `estimator.Head`, and has either `predict_proba` or
+`decision_function`. Adding a head is one record here and a row in the tests' table.
 """
 
 import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BadWeights, UnknownHead, UnsuitableSetting
-from .estimator import Head
+from .estimator import Head, scores_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,18 @@ class HeadRecord:
         """Names of the settings it takes, and their defaults."""
         parameters = inspect.signature(self.estimator()).parameters.values()
         return {each.name: each.default for each in parameters if each.name != "seed"}
+
+    @property
+    def strength(self) -> str | None:
+        """Name of the setting that is chosen among a grid; such a head takes folds."""
+        return getattr(self.estimator(), "strength", None)
+
+    def settle(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings under which nothing is tuned: the usual strength stands where none is given."""
+        if self.strength is None or settings[self.strength] is not None:
+            return settings
+        head: Any = self.make(settings, seed=0)
+        return {**settings, self.strength: head.grid.usual}
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts as plain JSON values."""
@@ -77,15 +89,6 @@ def find_head(name: str) -> HeadRecord:
     raise UnknownHead(f"no head is called {name!r}: {hint} See: demijohn heads")
 
 
-def scores_of(head: Any, X: NDArray[np.float32]) -> tuple[NDArray[np.float64], bool]:
-    """Return scores of shape (n, c), and whether they are probabilities."""
-    if hasattr(head, "predict_proba"):
-        return np.asarray(head.predict_proba(X)), True
-    values = np.asarray(head.decision_function(X))
-    # For two classes scikit-learn gives one column, the second class against the first.
-    return np.stack([-values, values], axis=1) if values.ndim == 1 else values, False
-
-
 def load_head(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """Return a saved head as a function from features (n, d) to scores (n, c).
 
@@ -111,28 +114,23 @@ def load_head(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float64]
     return lambda X: scores_of(pipeline, X)[0]
 
 
-def _dense() -> Callable[..., Head]:
-    from .dense import DenseHead
-
-    return DenseHead
-
-
-def _logistic() -> Callable[..., Head]:
-    from .linear import LogisticHead
-
-    return LogisticHead
-
-
-def _svm() -> Callable[..., Head]:
-    from .linear import SvmHead
-
-    return SvmHead
+def _estimator(module: str, name: str) -> Callable[[], Callable[..., Head]]:
+    """Return the importer of an estimator's class; Keras and scikit-learn are imported when it is called."""
+    return lambda: getattr(import_module(f".{module}", __package__), name)
 
 
 _RECORDS = (
-    HeadRecord("dense", "Keras Dense layers with Dropout and BatchNormalization between, early stopping", _dense),
-    HeadRecord("logistic", "multinomial logistic regression, L2, C chosen on validation", _logistic),
-    HeadRecord("svm", "support vector machine, linear or RBF, C chosen on validation", _svm),
+    HeadRecord(
+        "dense",
+        "Keras Dense layers with Dropout and BatchNormalization between, early stopping",
+        _estimator("dense", "DenseHead"),
+    ),
+    HeadRecord("logistic", "multinomial logistic regression, L2, C chosen", _estimator("linear", "LogisticHead")),
+    HeadRecord("ridge", "least squares, L2, alpha chosen; the fastest", _estimator("linear", "RidgeHead")),
+    HeadRecord("svm", "support vector machine, linear or RBF, C chosen", _estimator("linear", "SvmHead")),
+    HeadRecord("knn", "nearest neighbours by cosine, their number chosen", _estimator("neighbours", "NeighboursHead")),
+    HeadRecord("centroid", "nearest class mean by direction", _estimator("centroid", "CentroidHead")),
+    HeadRecord("lda", "linear discriminant analysis, shrinkage chosen", _estimator("linear", "DiscriminantHead")),
 )
 
 HEADS: dict[str, HeadRecord] = {record.name: record for record in _RECORDS}

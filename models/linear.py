@@ -1,150 +1,259 @@
-"""Linear and kernel heads from scikit-learn: logistic regression and support vector machines.
+"""The linear heads: logistic regression, support vector machine, ridge, discriminant.
 
-Features are standardised inside the head, with the training rows' mean and deviation. The strength
-of the penalty, C, decides how good such a head is; without a fixed value it is chosen among a log
-grid by the accuracy on the validation rows, which the head was not trained on (ties: lower log
-loss where there are probabilities, then the stronger penalty).
+Features are standardised inside the head, by the training rows. All strengths and folds are solved
+together (`path`, `eigen_path`), and what was found is kept in the scikit-learn classifier of that name.
 """
 
-import copy
 import warnings
-from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Any, Self
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVC, LinearSVC
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
-from .estimator import Validation
-from .scaling import fit_scaler
+from .eigen_path import EigenPath, fit_discriminant_path, fit_ridge_path
+from .errors import UnsuitableSetting
+from .estimator import scores_of
+from .kernel import fit_kernel, judge_kernel, score_kernel_held_out, warn_of_kernel
+from .path import fit_path, mean_over_weightings
+from .pipelines import ProbableHead, ScoringHead, fill_linear
+from .scaling import make_scaler
+from .trial import Rows, Trial
+from .tuning import Grid, Judged, TunedHead, spread_grid
+from .weighting import Weighting
+
+SOLVED = 1e-5
+"""What may be left to gain, as a share of the objective."""
+SEARCHED = 1e-4
+"""The same while strengths are compared, whose objectives are much further apart."""
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
-class _TunedHead(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """A scikit-learn classifier behind a scaler, with C chosen on validation rows."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Solved:
+    """Linear functions of s strengths and f weightings, k functions each (one for two classes)."""
 
-    suffix = ".skops"
-    c: float | None
-    balanced: bool
-    grid: tuple[float, ...]
+    judged: Judged
+    coefficients: Floats | None
+    """For standardised features, shape (s, f, k, d)."""
+    intercepts: Floats
+    """Shape (s, f, k)."""
 
-    def fit(self, X: NDArray[np.float32], y: NDArray[Any], *, validation: Validation | None = None) -> Self:
-        """Train on X of shape (n, d), float32, and y of shape (n,); choose C on `validation`.
 
-        Without validation rows and without a fixed C, C is the middle of the grid, with a warning.
-        """
-        self.classes_ = np.unique(y)
-        self.history_: list[dict[str, float]] = []
-        self.warnings_: list[str] = []
-        scaler = fit_scaler(X)
-        scaled = scaler.transform(X)
-        held_out = None if validation is None else (scaler.transform(validation[0]), validation[1])
-        candidates = self._candidates(validation)
-        best: tuple[tuple[float, float, float], Any] | None = None
-        self.path_: list[dict[str, Any]] = []
-        classifier = self._classifier()
-        for c in candidates:
-            # Warm starts go from the strong penalty to the weak one; the winner is kept as a copy.
-            classifier.set_params(C=c)
-            converged = _fit(classifier, scaled, y)
-            point: dict[str, Any] = {"c": c, "converged": converged}
-            rank = (0.0, 0.0, -c)
-            if held_out is not None:
-                accuracy, loss = self._judge(classifier, *held_out)
-                point |= {"validation_accuracy": accuracy, "validation_loss": loss}
-                rank = (accuracy, -loss, -c)
-            self.path_.append(point)
-            if best is None or rank > best[0]:
-                best = (rank, copy.deepcopy(classifier))
-        assert best is not None
-        self.pipeline_ = make_pipeline(scaler, best[1])
-        self.c_ = float(best[1].C)
-        self._warn(candidates)
-        return self
-
-    def predict(self, X: NDArray[np.float32]) -> NDArray[Any]:
-        """Return the class of each row, shape (n,)."""
-        return np.asarray(self.pipeline_.predict(X))
-
-    def save(self, path: Path) -> None:
-        """Write scaler and classifier as a skops file, which loads without running code."""
-        import skops.io
-
-        skops.io.dump(self.pipeline_, path)
-
-    @property
-    def facts_(self) -> dict[str, Any]:
-        """What training found: the chosen C and the whole path."""
-        return {"c": self.c_, "path": self.path_}
+class LinearHead(TunedHead):
+    """A head of linear functions on standardised features."""
 
     @abstractmethod
-    def _classifier(self) -> Any:
-        """Return the untrained classifier, which takes C."""
+    def _solve_all(self, rows: Rows, weightings: tuple[Weighting, ...], strengths: Doubles, *, search: bool) -> Solved:
+        """Return the functions of every strength and weighting; where they are searched, none need be kept."""
 
     @abstractmethod
-    def _loss(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the loss of each row, shape (n,), as far as it matters beside the accuracy."""
+    def _classifier(self, strength: float) -> Any:
+        """Return the untrained scikit-learn classifier."""
 
-    def _judge(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> tuple[float, float]:
-        """Return accuracy and mean loss, by class frequency or every class alike."""
-        weights = compute_sample_weight("balanced" if self.balanced else None, y)
-        accuracy = np.average(classifier.predict(X) == y, weights=weights)
-        return float(accuracy), float(np.average(self._loss(classifier, X, y), weights=weights))
+    def _retry(self, X: Floats, rows: Rows, weights: Floats, strength: float) -> tuple[Any, bool] | None:  # noqa: ARG002
+        """Return a classifier that another solver found, and whether it converged; X is standardised."""
+        return None
 
-    def _candidates(self, validation: Validation | None) -> tuple[float, ...]:
-        if self.c is not None:
-            return (self.c,)
-        if validation is None:
-            middle = self.grid[len(self.grid) // 2]
-            self.warnings_.append(f"no validation pictures to choose C with: C = {middle:g}; fix it with --c")
-            return (middle,)
-        return self.grid
+    def _judge(self, trial: Trial, strengths: Doubles) -> Judged:
+        return self._solve_all(trial.rows, trial.weightings, strengths, search=True).judged
 
-    def _warn(self, candidates: tuple[float, ...]) -> None:
-        chosen = next(point for point in self.path_ if point["c"] == self.c_)
-        if not chosen["converged"]:
-            self.warnings_.append(f"training did not converge at C = {self.c_:g}")
-        if len(candidates) > 1 and self.c_ in (candidates[0], candidates[-1]):
-            self.warnings_.append(f"the chosen C = {self.c_:g} lies on the edge of its grid")
+    def _score_held_out(self, trial: Trial, strength: float) -> Doubles:
+        found = self._solve_all(trial.rows, trial.weightings, np.array([strength]), search=False)
+        assert found.coefficients is not None
+        scores = np.full((len(trial.rows.X), len(trial.rows.classes)), np.nan)
+        for f, each in enumerate(trial.weightings):
+            assert each.held_out is not None
+            held = np.flatnonzero(each.held_out)
+            classifier = self._fill(trial.rows, strength, found, f)
+            Z = make_scaler(np.asarray(each.mean), np.asarray(each.scale)).transform(trial.rows.X[held])
+            scores[held] = scores_of(classifier, Z)[0]
+        return scores
+
+    def _solve(self, rows: Rows, strength: float) -> tuple[Any, bool]:
+        weighting = rows.weighting
+        found = self._solve_all(rows, (weighting,), np.array([strength]), search=False)
+        classifier, converged = self._fill(rows, strength, found, 0), bool(found.judged.converged[0])
+        scaler = make_scaler(np.asarray(weighting.mean), np.asarray(weighting.scale))
+        if not converged and (again := self._retry(scaler.transform(rows.X), rows, weighting.weights, strength)):
+            classifier, converged = again
+        return make_pipeline(scaler, classifier), converged
+
+    def _fill(self, rows: Rows, strength: float, found: Solved, f: int) -> Any:
+        """Return a classifier with what was found for the first strength and one weighting."""
+        assert found.coefficients is not None
+        return fill_linear(self._classifier(strength), rows.classes, found.coefficients[0, f], found.intercepts[0, f])
 
 
-class LogisticHead(_TunedHead):
+class _NewtonHead(LinearHead):
+    """A head whose strengths and folds advance together by Newton's method."""
+
+    strength = "c"
+    loss: ClassVar[Literal["logistic", "squared_hinge"]]
+
+    def _solve_all(self, rows: Rows, weightings: tuple[Weighting, ...], strengths: Doubles, *, search: bool) -> Solved:
+        path = fit_path(
+            rows.X,
+            rows.codes,
+            strengths=strengths,
+            weightings=weightings,
+            loss=self.loss,
+            classes=len(rows.classes),
+            tolerance=SEARCHED if search else SOLVED,
+            leave="accuracy" if search else None,
+            keep=not search,
+        )
+        loss, accuracy = mean_over_weightings(path.held_out_loss), mean_over_weightings(path.held_out_accuracy)
+        return Solved(
+            Judged(strengths, loss, accuracy, np.asarray(path.converged.all(axis=1))),
+            path.coefficients,
+            path.intercepts,
+        )
+
+    def _retry(self, X: Floats, rows: Rows, weights: Floats, strength: float) -> tuple[Any, bool] | None:
+        classifier = self._classifier(strength)
+        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            classifier.fit(X, rows.classes[rows.codes], sample_weight=weights)
+        return classifier, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
+
+
+class LogisticHead(_NewtonHead, ProbableHead):
     """Multinomial logistic regression with an L2 penalty."""
 
-    grid = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
+    loss = "logistic"
 
     def __init__(self, *, c: float | None = None, balanced: bool = False, seed: int = 0) -> None:
         self.c = c
         self.balanced = balanced
         self.seed = seed
 
-    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return probabilities of shape (n, c), in the order of `classes_`."""
-        return np.asarray(self.pipeline_.predict_proba(X))
+    @property
+    def grid(self) -> Grid:
+        """Values of C."""
+        return Grid(spread_grid(-6, 2, 41), usual=1.0, simplest="least", limits=(1e-10, 1e6))
 
-    def _loss(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> NDArray[np.float64]:
-        true = classifier.predict_proba(X)[np.arange(len(y)), np.searchsorted(classifier.classes_, y)]
-        return np.asarray(-np.log(np.clip(true, 1e-15, None)))
+    def _classifier(self, strength: float) -> Any:
+        return LogisticRegression(C=strength, solver="newton-cg", tol=1e-6, max_iter=1000)
 
-    def _classifier(self) -> Any:
-        return LogisticRegression(
-            class_weight="balanced" if self.balanced else None,
-            max_iter=1000,
-            warm_start=True,
-            random_state=self.seed,
+
+class RidgeHead(LinearHead, ScoringHead):
+    """Least squares on targets of -1 and 1 with an L2 penalty; without held-out rows, leave-one-out chooses."""
+
+    strength = "alpha"
+
+    def __init__(self, *, alpha: float | None = None, balanced: bool = False, seed: int = 0) -> None:
+        self.alpha = alpha
+        self.balanced = balanced
+        self.seed = seed
+
+    @property
+    def grid(self) -> Grid:
+        """Values of the penalty."""
+        return Grid(spread_grid(-2, 6, 41), usual=1.0, simplest="greatest", limits=(1e-6, 1e12))
+
+    def _judge_alone(self, rows: Rows) -> Judged:
+        strengths = np.array(self.grid.values)
+        path = fit_ridge_path(
+            rows.X, rows.codes, strengths=strengths, weighting=rows.weighting, classes=len(rows.classes)
+        )
+        return Judged(
+            strengths, path.leave_one_out_loss, path.leave_one_out_accuracy, np.ones(len(strengths), dtype=bool)
         )
 
+    def _solve_all(
+        self,
+        rows: Rows,
+        weightings: tuple[Weighting, ...],
+        strengths: Doubles,
+        *,
+        search: bool,  # noqa: ARG002
+    ) -> Solved:
+        paths = [
+            fit_ridge_path(
+                rows.X,
+                rows.codes,
+                strengths=strengths,
+                weighting=each,
+                classes=len(rows.classes),
+                leave_one_out=False,
+            )
+            for each in weightings
+        ]
+        return _join(strengths, paths)
 
-class SvmHead(_TunedHead):
-    """Support vector machine: linear (squared hinge), or with an RBF kernel."""
+    def _classifier(self, strength: float) -> Any:
+        return RidgeClassifier(alpha=strength)
 
-    grid = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+
+class DiscriminantHead(LinearHead, ProbableHead):
+    """Linear discriminant analysis; the covariance within the classes is shrunk towards a multiple of one."""
+
+    strength = "shrinkage"
+
+    def __init__(self, *, shrinkage: float | None = None, balanced: bool = False, seed: int = 0) -> None:
+        self.shrinkage = shrinkage
+        self.balanced = balanced
+        self.seed = seed
+
+    @property
+    def grid(self) -> Grid:
+        """Values of the shrinkage."""
+        return Grid(spread_grid(-4, 0, 41), usual=0.1, simplest="greatest", limits=(0.0, 1.0), growth=10)
+
+    def _solve_all(
+        self,
+        rows: Rows,
+        weightings: tuple[Weighting, ...],
+        strengths: Doubles,
+        *,
+        search: bool,  # noqa: ARG002
+    ) -> Solved:
+        paths = [
+            fit_discriminant_path(rows.X, rows.codes, strengths=strengths, weighting=each, classes=len(rows.classes))
+            for each in weightings
+        ]
+        return _join(strengths, paths)
+
+    def _fill(self, rows: Rows, strength: float, found: Solved, f: int) -> Any:
+        classifier = super()._fill(rows, strength, found, f)
+        if len(rows.classes) == 2:
+            classifier.coef_ = classifier.coef_[1:] - classifier.coef_[:1]
+            classifier.intercept_ = classifier.intercept_[1:] - classifier.intercept_[:1]
+        return classifier
+
+    def _classifier(self, strength: float) -> Any:
+        return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=strength)
+
+
+def _join(strengths: Doubles, paths: list[EigenPath]) -> Solved:
+    """Return the paths of several weightings as one."""
+    judged = Judged(
+        strengths,
+        np.mean([each.held_out_loss for each in paths], axis=0),
+        np.mean([each.held_out_accuracy for each in paths], axis=0),
+        np.ones(len(strengths), dtype=bool),
+    )
+    return Solved(
+        judged,
+        np.stack([each.coefficients for each in paths], axis=1),
+        np.stack([each.intercepts for each in paths], axis=1),
+    )
+
+
+class SvmHead(_NewtonHead, ScoringHead):
+    """Support vector machine: linear (squared hinge, each class against the others), or with an RBF kernel."""
+
+    loss = "squared_hinge"
 
     def __init__(
         self, *, kernel: str = "linear", c: float | None = None, balanced: bool = False, seed: int = 0
@@ -154,32 +263,33 @@ class SvmHead(_TunedHead):
         self.balanced = balanced
         self.seed = seed
 
-    def decision_function(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return decision values, the scikit-learn way: (n, c), or (n,) for two classes; no probabilities."""
-        return np.asarray(self.pipeline_.decision_function(X))
-
-    def _candidates(self, validation: Validation | None) -> tuple[float, ...]:
-        candidates = super()._candidates(validation)
-        # An RBF machine works at larger C, since its kernel is bounded by one.
-        return tuple(c * 1e3 for c in candidates) if self.kernel == "rbf" and self.c is None else candidates
-
-    def _loss(self, classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> NDArray[np.float64]:
-        values = classifier.decision_function(X)
-        values = values[:, None] if values.ndim == 1 else values
-        positive = classifier.classes_[-1:] if values.shape[1] == 1 else classifier.classes_
-        signs = np.where(y[:, None] == positive, 1.0, -1.0)
-        return np.asarray((np.maximum(0.0, 1.0 - signs * values) ** 2).mean(axis=1))
-
-    def _classifier(self) -> Any:
-        weights = "balanced" if self.balanced else None
+    @property
+    def grid(self) -> Grid:
+        """Values of C."""
         if self.kernel == "rbf":
-            return SVC(kernel="rbf", break_ties=True, class_weight=weights, random_state=self.seed)
-        return LinearSVC(dual="auto", class_weight=weights, random_state=self.seed, max_iter=5000)
+            return Grid(spread_grid(-2, 4, 13), usual=1.0, simplest="least", limits=(1e-6, 1e8), growth=2)
+        return Grid(spread_grid(-8, 0, 41), usual=1.0, simplest="least", limits=(1e-12, 1e4))
 
+    def _check_settings(self) -> None:
+        if self.kernel not in ("linear", "rbf"):
+            raise UnsuitableSetting(f"--kernel is {self.kernel!r}, expected linear or rbf: choose one of them")
+        super()._check_settings()
 
-def _fit(classifier: Any, X: NDArray[np.float32], y: NDArray[Any]) -> bool:
-    # The products are thin: several threads wait for each other longer than they work.
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        classifier.fit(X, y)
-    return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    def _judge(self, trial: Trial, strengths: Doubles) -> Judged:
+        return judge_kernel(trial, strengths, self.seed) if self.kernel == "rbf" else super()._judge(trial, strengths)
+
+    def _score_held_out(self, trial: Trial, strength: float) -> Doubles:
+        if self.kernel == "rbf":
+            return score_kernel_held_out(trial, strength, self.seed)
+        return super()._score_held_out(trial, strength)
+
+    def _solve(self, rows: Rows, strength: float) -> tuple[Any, bool]:
+        if self.kernel == "rbf":
+            if warning := warn_of_kernel(len(rows.X)):
+                self.warnings_.append(warning)
+            return fit_kernel(rows, rows.weighting, strength, self.seed)
+        return super()._solve(rows, strength)
+
+    def _classifier(self, strength: float) -> Any:
+        # It penalises the intercept, which ours are not: the larger its feature, the less.
+        return LinearSVC(C=strength, dual=False, tol=1e-6, max_iter=20_000, intercept_scaling=30)

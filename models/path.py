@@ -26,6 +26,7 @@ from .design import Design
 from .margins import LOGISTIC, SOFTMAX, SQUARED_HINGE, Loss
 from .newton import Batch, Step, advance, dot, expand, minimise
 from .spectrum import Spectrum, find_spectrum
+from .weighting import Weighting
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -36,27 +37,13 @@ BUDGET = 512 * 2**20
 """Bytes that the problems in flight may take."""
 WIDTH = 96
 """Columns from which a product with X is near the machine's best rate."""
-WAVE = 6
+WAVE = 4
 """At most so many strengths start from the same place."""
 STRIDE = 30
 """From one to the next of the strengths that only lead to the first one asked, as a factor."""
 ROUGH = 1e-2
 PATIENCE = 4
 RISE = 1.1
-
-
-@dataclass(frozen=True, slots=True)
-class Weighting:
-    """How much each row counts, and the standardisation that goes with it."""
-
-    weights: NDArray[np.floating]
-    """Shape (n,), not negative; 0 for rows that are not trained on."""
-    mean: NDArray[np.floating]
-    """Shape (d,)."""
-    scale: NDArray[np.floating]
-    """Shape (d,); a feature whose scale is 0 is left out."""
-    held_out: NDArray[np.floating] | None = None
-    """How much each row counts in judging, shape (n,); None where nothing is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,7 @@ class Path:
 
         Among equals by accuracy the least loss is taken, and then the strongest penalty.
         """
-        loss, accuracy = _mean(self.held_out_loss), _mean(self.held_out_accuracy)
+        loss, accuracy = mean_over_weightings(self.held_out_loss), mean_over_weightings(self.held_out_accuracy)
         if np.isnan(loss).all():
             raise ValueError("no strength can be chosen: no weighting holds out rows; give held_out")
         order = [
@@ -182,18 +169,21 @@ def plan_waves(order: Integers, *, f: int, width: int, rows: int, d: int, budget
 def has_turned(losses: Doubles, accuracies: Doubles, *, rows: float, by: Criterion) -> bool:
     """Say whether the loss on rows held out has clearly turned, on the way to weaker penalties.
 
-    That is when, at each of the last PATIENCE strengths, it has risen and is RISE times the least
-    so far or more. Where accuracy chooses, each of these has to be below the best by more than two
-    standard errors as well, since accuracy goes its own way.
+    That is when it has risen at each of the last PATIENCE strengths. Where loss chooses, it has to be
+    RISE times the least so far or more at each of them, too. Where accuracy chooses, and loss among
+    those as good (`tuning.choose`), none of them may be better by more than a standard error than the
+    one with the least loss.
     """
     if len(losses) <= PATIENCE or np.isnan(losses).any():
         return False
     last = losses[-PATIENCE - 1 :]
-    if not ((np.diff(last) > 0).all() and (last[1:] >= RISE * losses.min()).all()):
+    if not (np.diff(last) > 0).all():
         return False
+    if by == "loss":
+        return bool((last[1:] >= RISE * losses.min()).all())
     best = accuracies.max()
     error = np.sqrt(max(best * (1 - best), 1 / max(rows, 1)) / max(rows, 1))
-    return by == "loss" or bool((accuracies[-PATIENCE:] < best - 2 * error).all())
+    return bool(accuracies[-PATIENCE:].max() <= accuracies[losses.argmin()] + error)
 
 
 class _Tracker:
@@ -241,7 +231,8 @@ class _Tracker:
     def has_turned(self, order: Integers, by: Criterion) -> bool:
         gone = order[self.done[order]]
         rows = sum(int(np.count_nonzero(each)) for each in self.held_out if each is not None)
-        return has_turned(_mean(self.held_loss[gone]), _mean(self.held_accuracy[gone]), rows=rows, by=by)
+        loss, accuracy = (mean_over_weightings(each[gone]) for each in (self.held_loss, self.held_accuracy))
+        return has_turned(loss, accuracy, rows=rows, by=by)
 
     def turn_page(self, wave: list[Integers]) -> None:
         """Take the last strengths of a wave for what the next one starts from."""
@@ -375,7 +366,7 @@ class _Tracker:
         return (np.maximum(0, 1 - sided) ** 2).mean(axis=0), right
 
 
-def _mean(values: Doubles) -> Doubles:
+def mean_over_weightings(values: Doubles) -> Doubles:
     """Return the means over the weightings that were judged, shape (s,), or nan."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0).sum(axis=1)

@@ -86,12 +86,31 @@ def probabilities_from_facts(
     labels, folds, seed
         See `probabilities_from_features`.
     """
-    return _out_of_fold(
-        lambda: RandomForestClassifier(TREES, min_samples_leaf=5, class_weight="balanced", random_state=seed),
-        facts,
-        labels,
-        folds,
-    )
+    return _out_of_fold(lambda: _forest(seed), facts, labels, folds)
+
+
+def probabilities_by_facts(
+    facts: NDArray[np.float64], labels: NDArray[np.int32], others: NDArray[np.float64], *, seed: int
+) -> NDArray[np.float64]:
+    """Return what a forest on facts of some pictures says of others, shape (m, c); rows sum to 1.
+
+    Parameters
+    ----------
+    facts, others : ndarray of shape (n, f) and (m, f), float64
+        See `probabilities_from_facts`; n and m are at least 1.
+    labels : ndarray of shape (n,), int32
+        Classes, 0..c-1, each at least once. Each counts with its frequency.
+    seed : int
+        Of the trees.
+    """
+    forest = _forest(seed).fit(facts, labels)
+    # The forest weighs classes alike; times their frequency, it says what is right most often.
+    weighted = forest.predict_proba(others) * (np.bincount(labels) / len(labels))
+    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
+
+
+def _forest(seed: int) -> RandomForestClassifier:
+    return RandomForestClassifier(TREES, min_samples_leaf=5, class_weight="balanced", random_state=seed)
 
 
 def _out_of_fold(

@@ -57,7 +57,7 @@ def _principal(rows: NDArray[np.float64], count: int) -> tuple[NDArray[np.float6
     axes = PCA(count, svd_solver="full")
     # Equal rows have no variance that an axis could have a share of.
     with np.errstate(invalid="ignore"):
-        points: NDArray[np.float64] = axes.fit_transform(rows)
+        points: NDArray[np.float64] = np.asarray(axes.fit_transform(rows))
     return points, float(np.nan_to_num(axes.explained_variance_ratio_.sum()))
 
 
@@ -66,4 +66,5 @@ def _normalise(X: NDArray[np.float32]) -> NDArray[np.float64]:
     if centred.shape[1] == 1:
         # A plane has two directions.
         centred = np.pad(centred, ((0, 0), (0, 1)))
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    unit: NDArray[np.float64] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    return unit

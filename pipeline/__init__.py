@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         DatasetClash,
         InvalidRequest,
         NoImages,
+        NotReached,
         NotTrainable,
         OtherNumbers,
         PipelineError,
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
     from .recomputation import Recomputation, recompute_rows
-    from .reporting import Report, report_heads
-    from .training import train_head
+    from .report import Report
+    from .reporting import report_heads
+    from .training import train_head, train_heads
     from .upkeep import (
         Change,
         Holding,
@@ -52,12 +54,13 @@ _HOMES = {
     "Job": "job",
     "Labelling": "labelling",
     "NoImages": "errors",
+    "NotReached": "errors",
     "NotTrainable": "errors",
     "OtherNumbers": "errors",
     "Outlook": "outlook",
     "PipelineError": "errors",
     "Recomputation": "recomputation",
-    "Report": "reporting",
+    "Report": "report",
     "TooManyUnreadable": "errors",
     "UnreadableImage": "errors",
     "Verified": "upkeep",
@@ -76,6 +79,7 @@ _HOMES = {
     "report_heads": "reporting",
     "run": "job",
     "train_head": "training",
+    "train_heads": "training",
     "verify_cache": "upkeep",
 }
 
@@ -90,6 +94,7 @@ __all__ = [
     "Job",
     "Labelling",
     "NoImages",
+    "NotReached",
     "NotTrainable",
     "OtherNumbers",
     "Outlook",
@@ -114,6 +119,7 @@ __all__ = [
     "report_heads",
     "run",
     "train_head",
+    "train_heads",
     "verify_cache",
 ]
 

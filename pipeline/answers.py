@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from ..models.taps import Layer
     from .checking import Guess
     from .extraction import Extraction
-    from .reporting import Report
+    from .report import Report
     from .upkeep import Change, Holding, Verified
 
 _PATHS_PER_REASON = 5
+_FLAGS_SHOWN = 6
+_READABLE = 116
+"""Columns of a line of text, however wide the terminal."""
 
 
 def print_extractions(extractions: Sequence["Extraction"]) -> None:
@@ -59,8 +62,18 @@ def print_skipped(extraction: "Extraction") -> None:
         click.echo(f"skipped {len(paths):,}, {reason}: {shown}{more}")
 
 
-def print_run(record: dict[str, Any]) -> None:
-    """Print the metrics of one run."""
+def print_runs(records: Sequence[dict[str, Any]]) -> None:
+    """Print the metrics of a run; of several, a line each, in the order in which they were trained."""
+    from .rendering import CAPTION, COLUMNS, cells_of
+
+    if len(records) == 1:
+        _print_run(records[0])
+        return
+    print_table(COLUMNS, [cells_of(record) for record in records], numbers=["macro F1", "log loss", "seconds", "size"])
+    click.echo(f"{CAPTION.partition('; best')[0]}. Compare them: report-heads")
+
+
+def _print_run(record: dict[str, Any]) -> None:
     rows = []
     for split, metrics in record["metrics"].items():
         cells = [_interval(metrics, name) for name in ("accuracy", "macro_f1", "log_loss")]
@@ -70,19 +83,52 @@ def print_run(record: dict[str, Any]) -> None:
 
 
 def print_comparison(report: "Report") -> None:
-    """Print all runs of a report, the best first."""
+    """Print the verdict of a report, its table, and what a person should look at."""
     # Here, since it loads HDF5, which `--help` has no need of.
     from .gains import describe_gain
-    from .rendering import CAPTION, COLUMNS, NO_BEST, cells_of
+    from .scoreboard import CAPTION, COLUMNS, NUMBERS, tabulate
 
-    rows = [cells_of(run.record) for run in report.runs]
-    runs = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    best = f"best by validation: {report.best.id}" if report.best else NO_BEST
-    click.echo(f"\n{report.dataset.name}: {runs}, {best}")
-    print_table(COLUMNS, rows, numbers=["macro F1", "log loss", "seconds", "size"])
+    told = report.to_json()
+    board = tabulate(told)
+    runs = "1 run" if len(report.runs) == 1 else f"{len(report.runs)} runs"
+    # A column that says the same in every row is said once, above.
+    backbones = {run["inputs"] for run in told["runs"]}
+    told_once = len(backbones) == 1
+    on = f" on {backbones.pop()}" if told_once else ""
+    click.echo()
+    print_notes([f"{report.dataset.name}{on}, {runs}. {'. '.join(report.verdict)}."])
+    print_table(
+        COLUMNS[told_once:],
+        [row[told_once:] for row in board.runs],
+        numbers=NUMBERS,
+        apart=[row[told_once:] for row in board.controls],
+    )
     click.echo(CAPTION)
-    for gain in report.gains:
-        click.echo(describe_gain(gain.to_json()))
+    notes = [f"! {flag.sentence}" for flag in report.flags[:_FLAGS_SHOWN]]
+    if len(report.flags) > _FLAGS_SHOWN:
+        notes.append(f"! and {len(report.flags) - _FLAGS_SHOWN} more: {report.folder / 'report.md'}")
+    notes += [each["sentence"] for each in told["equivalence"][:_FLAGS_SHOWN]]
+    notes += [each.sentence for each in report.seeds if report.runs[0].id in each.members]
+    if report.measured is not None and report.measured.sentence is not None:
+        notes.append(report.measured.sentence)
+    if report.learning_curve is not None:
+        points = ", ".join(f"{point.per_class:,}: {100 * point.accuracy:.1f}" for point in report.learning_curve.points)
+        notes.append(f"accuracy on validation by pictures per class, {report.learning_curve.head}: {points}")
+        notes.append(report.learning_curve.sentence)
+    notes += [describe_gain(each) for each in told["views"]]
+    if notes:
+        click.echo()
+        print_notes(notes)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print sentences, a line each; in a terminal they are wrapped."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100_000)
+    for note in notes:
+        console.print(Text(note), width=min(console.width, _READABLE) if sys.stdout.isatty() else None)
 
 
 def print_guesses(guesses: Sequence["Guess"]) -> None:
@@ -185,18 +231,28 @@ def print_changes(changes: Sequence["Change"], verb: str) -> None:
         click.echo(f"{change.name}: {verb}{rows}, {size}")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
-    """Print a table on stdout; columns named in `numbers` are aligned to the right."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Sequence[str] = (),
+    apart: Sequence[Sequence[str]] = (),
+) -> None:
+    """Print a table on stdout: columns in `numbers` are aligned to the right, rows of `apart` stand below a line."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
+    if apart:
+        table.add_section()
+        for row in apart:
+            table.add_row(*(Text(cell) for cell in row), style="dim")
     # A pipe or a file has no width: nothing is wrapped there.
     Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
 

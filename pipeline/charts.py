@@ -231,19 +231,19 @@ def draw_learning(points: Sequence[Mapping[str, Any]], *, judged: str) -> Chart 
     Parameters
     ----------
     points : sequence of mappings
-        `per_class`, `accuracy`, `accuracy_interval`.
+        `per_class`, `accuracy`, `interval`.
     """
     known = [point for point in points if point["accuracy"] is not None]
     if len(known) < 2:
         return None
     counts = [float(point["per_class"]) for point in known]
-    bounds = [bound for point in known for bound in point["accuracy_interval"] or ()]
+    bounds = [bound for point in known for bound in point["interval"]]
     x = _horizontal(min(counts) / 1.1, max(counts) * 1.1, logarithmic=True)
     y = _shares([point["accuracy"] for point in known], bounds)
     places = [(x.place(n), y.place(point["accuracy"])) for n, point in zip(counts, known, strict=True)]
     marks = []
     for (across, down), point in zip(places, known, strict=True):
-        low, high = point["accuracy_interval"] or (point["accuracy"], point["accuracy"])
+        low, high = point["interval"]
         text = f"{point['per_class']} per class: {point['accuracy']:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
         marks.append(Mark(across, down, "c0", 0, text, y.place(low), y.place(high)))
     return Chart(

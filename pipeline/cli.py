@@ -113,9 +113,7 @@ def extract_features_command(
 
 
 @demijohn.command("train-head")
-@click.option(
-    "--head", default="logistic", show_default=True, metavar="dense|logistic|svm", help="See: demijohn heads."
-)
+@click.option("--head", default="logistic", show_default=True, metavar="NAME,...|all", help="See: demijohn heads.")
 @options.joined_backbones
 @options.chosen_features
 @options.dataset
@@ -129,68 +127,80 @@ def extract_features_command(
 @click.option("--hidden", type=options.widths, metavar="256,128", help="dense: hidden widths, or none. [256]")
 @click.option("--dropout", type=options.share, metavar="SHARE", help="dense: share dropped. [0.5]")
 @click.option("--batch-norm", is_flag=True, default=None, help="dense: BatchNormalization after each hidden layer.")
+@click.option("--l2", type=options.share, metavar="NUMBER", help="dense: penalty on the squares of its weights. [0.0]")
 @click.option("--epochs", type=click.IntRange(1), help="dense: at most this many. [100]")
 @click.option("--batch-size", type=click.IntRange(1), help="dense: rows per step. [64]")
 @click.option("--learning-rate", type=options.positive, metavar="NUMBER", help="dense: of Adam. [0.001]")
 @click.option("--patience", type=click.IntRange(1), help="dense: epochs without a better validation loss. [10]")
 @click.option("--kernel", type=click.Choice(["linear", "rbf"]), help="svm. [linear]")
+@click.option("--c", type=options.positive, metavar="NUMBER", help="logistic, svm: fixes C, otherwise chosen.")
+@click.option("--alpha", type=options.positive, metavar="NUMBER", help="ridge: fixes the penalty, otherwise chosen.")
+@click.option("--shrinkage", type=click.FloatRange(0, 1), metavar="SHARE", help="lda: fixes it, otherwise chosen.")
 @click.option(
-    "--c",
-    type=options.positive,
-    metavar="NUMBER",
-    help="logistic, svm: fixes C; otherwise validation chooses.",
+    "--neighbours", type=click.IntRange(1), metavar="COUNT", help="knn: fixes their number, otherwise chosen."
 )
 @click.option("--balanced", is_flag=True, default=None, help="Weigh classes alike, however many pictures they have.")
+@click.option(
+    "--tune/--no-tune", default=True, show_default=True, help="Choose the strength among a grid, by validation."
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 100),
+    metavar="COUNT",
+    help="Choose by cross-validation in train and validation together. [by the validation split]",
+)
+@click.option(
+    "--refit/--no-refit",
+    default=True,
+    show_default=True,
+    help="Train the head that is put to use on train and validation together.",
+)
+@click.option(
+    "--calibrate", "calibrated", is_flag=True, help="Make honest probabilities of the scores, by temperature."
+)
 @click.option("--seed", type=options.SEEDS, default=0, show_default=True, help="Of everything random in training.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    metavar="COUNT",
+    help="Train with so many seeds, from --seed on: the report tells luck of training from the rest.",
+)
 @click.option("--force", is_flag=True, help="Train again what was trained before.")
 @options.results
 @options.common
 def train_head_command(
     head: str,
-    backbone: str | None,
-    features: str | None,
-    dataset: str | None,
-    views: int | None,
-    augment: str | None,
-    tta: bool,
-    seed: int,
-    force: bool,
-    store: str,
-    results: str | None,
     as_json: bool,
-    progress: Progress,
-    **settings: Any,
+    **arguments: Any,
 ) -> None:
-    """Stage two: train a head on stored features; the pictures are not needed."""
-    from .training import train_head
+    """Stage two: train heads on stored features; the pictures are not needed."""
+    from ..models.heads import HEADS
+    from .training import train_heads
 
-    trained = train_head(
-        head,
-        backbone=backbone,
-        features=features,
-        dataset=dataset,
-        views=views,
-        augment=augment,
-        tta=tta,
-        settings={name: value for name, value in settings.items() if value is not None},
-        seed=seed,
-        force=force,
-        store=store,
-        results=results,
-        progress=progress,
-    )
-    if as_json:
-        print_json(trained.record)
+    names = {name for record in HEADS.values() for name in record.settings}
+    settings = {name: value for name in names if (value := arguments.pop(name)) is not None}
+    runs = train_heads([name.strip() for name in head.split(",")], settings=settings, **arguments)
+    if as_json and len(runs) == 1:
+        print_json(runs[0].record)
+    elif as_json:
+        print_json({"runs": [run.record for run in runs]})
     else:
-        answers.print_run(trained.record)
+        answers.print_runs([run.record for run in runs])
 
 
 @demijohn.command("report-heads")
+@options.comparing
 @options.dataset
 @options.results
 @options.common
 def report_heads_command(as_json: bool, **arguments: Any) -> None:
-    """Compare all runs of a data set and write the report."""
+    """Compare the runs of a data set and write the report.
+
+    Runs are judged on the same pictures, the best by validation against the others and against controls. Exit status 1
+    where an --assert does not hold.
+    """
     from .reporting import report_heads
 
     report = report_heads(**arguments)
@@ -198,6 +208,7 @@ def report_heads_command(as_json: bool, **arguments: Any) -> None:
         print_json(report.to_json())
     else:
         answers.print_comparison(report)
+    report.check()
 
 
 @demijohn.command("audit")

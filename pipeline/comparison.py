@@ -129,11 +129,11 @@ def judge_equivalence(cheaper: Judged, dearer: Judged, *, margin: float = 0.01) 
     """
     pair = pair_runs(cheaper, dearer)
     low, high = interval = pair.interval(confidence=1 - 2 * ALPHA)
-    names = f"{cheaper.run} is as good as {dearer.run} within {_round(margin)}"
+    names = f"{cheaper.run} is as good as {dearer.run} within {format_margin(margin)}"
     if low > -margin:
         sentence = names
     elif high < -margin:
-        sentence = f"{cheaper.run} is worse than {dearer.run} by more than {_round(margin)}"
+        sentence = f"{cheaper.run} is worse than {dearer.run} by more than {format_margin(margin)}"
     else:
         sentence = f"it is not shown that {names}: it may be {format_points(-low)} points worse"
     return Equivalence(
@@ -212,5 +212,6 @@ def _compare(one: str, other: str, pair: Pair, p: tuple[float, float, int], by_l
     )
 
 
-def _round(margin: float) -> str:
+def format_margin(margin: float) -> str:
+    """Return a margin, 0..1, in points."""
     return f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"

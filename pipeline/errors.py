@@ -7,7 +7,8 @@ PipelineError
 ├── UnreadableImage (ValueError)    one picture cannot be decoded; it is skipped and listed
 ├── OtherNumbers (ValueError)       this installation gives other features than those stored
 ├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
-└── NotTrainable (ValueError)       too few classes or pictures to train a head
+├── NotTrainable (ValueError)       too few classes or pictures to train a head
+└── NotReached (ValueError)         a run is not as good as --assert expects
 """
 
 
@@ -41,3 +42,7 @@ class TooManyUnreadable(PipelineError, ValueError):
 
 class NotTrainable(PipelineError, ValueError):
     """The data set does not allow a head to be trained."""
+
+
+class NotReached(PipelineError, ValueError):
+    """The best run is not as good as was expected."""

@@ -41,6 +41,14 @@ class Examples:
         return np.array([SPLITS.index(row.split) for row in self.rows], dtype=np.uint8)
 
     @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """(n,) a number for each group, and for each picture without one; None where nothing is grouped."""
+        if not any(row.group for row in self.rows):
+            return None
+        names = [row.group or f"\0{row.key.hex()}" for row in self.rows]
+        return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+    @property
     def digest(self) -> str:
         """SHA-256 over key, split and label of all rows."""
         lines = "".join(f"{row.key.hex()} {row.split} {row.label}\n" for row in self.rows)

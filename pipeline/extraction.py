@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from ..cache.features import Speed
 from ..cache.table import Skipped
 from .breakdown import Breakdown
 from .errors import TooManyUnreadable
@@ -225,6 +226,7 @@ def extract_feature_sets(
         if not new and family.first.plan.missing and not family.first.plan.present:
             _say_why(survey, family)
     work.run()
+    _keep_speed(work)
     table = work.table
     for note in table.notes:
         progress.warn(note)
@@ -232,6 +234,16 @@ def extract_feature_sets(
         _summary(survey, work, first, family, started=started, max_bad=max_bad)
         for first, family in zip(before, work.families, strict=True)
     )
+
+
+def _keep_speed(work: Work) -> None:
+    """Keep with each feature set how fast it was, which the report tells its reader."""
+    made = [each.features for family in work.families for each in family.views if work.added[each.features.digest]]
+    for family in work.families:
+        features = family.first.features
+        if features in made and work.breakdown.seconds:
+            rate = round(work.breakdown.images_per_second, 3)
+            features.note_speed(Speed(rate, work.breakdown.pictures, shared=len(made) > 1))
 
 
 def _say_why(survey: Survey, family: Family) -> None:

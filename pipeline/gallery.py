@@ -74,9 +74,9 @@ class Gallery:
         return {each.key for each in (*self.sample, *self.mistakes, *self.unsure, *pairs)}
 
 
-def choose_judged(predictions: Predictions) -> Predictions:
-    """Return the part that a run is judged by, ordered by key: test, or the last split that has pictures."""
-    chosen = np.flatnonzero(predictions.splits == predictions.splits.max())
+def choose_judged(predictions: Predictions, split: int | None = None) -> Predictions:
+    """Return the predictions of one split, by its position in `SPLITS`, ordered by key; by default of the last."""
+    chosen = np.flatnonzero(predictions.splits == (predictions.splits.max() if split is None else split))
     chosen = chosen[np.argsort(predictions.keys[chosen], kind="stable")]
     names = ("keys", "labels", "splits", "predicted", "scores")
     return replace(predictions, **{name: getattr(predictions, name)[chosen] for name in names})

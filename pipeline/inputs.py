@@ -52,6 +52,11 @@ class Inputs:
         """Digests of the sets of view 0, joined."""
         return JOINT.join(each.digest for each in self.sets)
 
+    @property
+    def width(self) -> int:
+        """Numbers per row."""
+        return sum(each.width for each in self.sets)
+
     def keys(self) -> set[Key]:
         """Return the keys of the pictures that have features in all sets of view 0."""
         return set.intersection(*(each.keys() for each in self.sets))

@@ -7,7 +7,8 @@ from typing import Any, Unpack
 
 from ..models.heads import find_head
 from .extraction import Extraction, extract_feature_sets
-from .reporting import Report, report_heads
+from .report import Report
+from .reporting import report_heads
 from .request import Request, complete
 from .training import train_head
 

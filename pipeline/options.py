@@ -218,6 +218,49 @@ def featuring(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def expectation(text: str) -> str:
+    """Return text such as `test.accuracy >= 0.95`, if it can be judged."""
+    from .errors import InvalidRequest
+    from .expectations import read_expectation
+
+    try:
+        read_expectation(text)
+    except InvalidRequest as error:
+        raise click.BadParameter(str(error)) from error
+    return text
+
+
+def comparing(command: Callable[..., None]) -> Callable[..., None]:
+    """Add which runs are compared, how, and what is expected of the best."""
+
+    @click.option(
+        "--runs", multiple=True, metavar="NAME", help="Only these; * stands for anything. May be given several times."
+    )
+    @click.option("--backbone", metavar="NAME", callback=stored, help="Only runs on features of this backbone.")
+    @click.option(
+        "--split", type=click.Choice(["validation", "test"]), help="Whose pictures judge. [test where it has any]"
+    )
+    @click.option(
+        "--equivalence",
+        type=positive,
+        metavar="POINTS",
+        help="Say of each cheaper run whether it is as good as the best but for so many points.",
+    )
+    @click.option(
+        "--assert",
+        "expect",
+        multiple=True,
+        type=expectation,
+        metavar="TEXT",
+        help="Such as 'test.accuracy >= 0.95', of the best run. May be given several times.",
+    )
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        command(**arguments)
+
+    return wrapped
+
+
 dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
 split_seed = click.option("--seed", type=SEEDS, help="Of every random choice. [the one that the data set has, or 0]")
 max_bad = click.option(

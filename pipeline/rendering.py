@@ -1,17 +1,16 @@
-"""The words and numbers of the report: cells of the comparison, as CSV and as Markdown."""
+"""The words and numbers of runs: the command that trains one again, cells of a table, CSV."""
 
 import csv
 import io
 import json
 import shlex
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..cache.table import SPLITS
 from ..models.heads import HEADS
 from .augmentation import STANDARD, augment_names
-from .gains import describe_gain
+from .evaluation import WITH_INTERVAL
 from .inputs import JOINT
 from .units import format_size
 
@@ -23,7 +22,15 @@ CAPTION = (
     "Accuracy in percent with its 95 % interval; macro F1 and log loss on the test split; best by validation first."
 )
 NO_BEST = "There is no validation picture, so no run is shown to be better than another"
-_METRICS = ("accuracy", "macro_f1", "log_loss")
+_COSTS = (
+    "seconds_to_extract",
+    "seconds_to_train",
+    "milliseconds",
+    "milliseconds_extraction",
+    "milliseconds_head",
+    "head_bytes",
+    "backbone_bytes",
+)
 
 
 def command_of(record: Record, *, store: Path) -> str:
@@ -42,6 +49,13 @@ def command_of(record: Record, *, store: Path) -> str:
         words += ["--views", "1"]
     if record["tta"]:
         words.append("--tta")
+    asked = record["request"]
+    if asked["folds"]:
+        words += ["--folds", str(asked["folds"])]
+    if not asked["refit"]:
+        words.append("--no-refit")
+    if asked["calibrated"]:
+        words.append("--calibrate")
     if record["seed"]:
         words += ["--seed", str(record["seed"])]
     return shlex.join(words)
@@ -64,7 +78,7 @@ def cells_of(record: Record) -> list[str]:
     return [
         record["inputs"],
         record["head"],
-        " ".join(f"{name}={_short(value)}" for name, value in _settings(record).items()),
+        describe_settings(record),
         _percent(metrics["validation"]),
         _percent(judged),
         "-" if judged["macro_f1"] is None else f"{judged['macro_f1']:.3f}",
@@ -74,9 +88,15 @@ def cells_of(record: Record) -> list[str]:
     ]
 
 
+def describe_settings(record: Record, *, seed: bool = True) -> str:
+    """Return what tells a run from others of its head, as `name=value`, with or without its seed."""
+    settings = _settings(record)
+    return " ".join(f"{name}={_short(value)}" for name, value in settings.items() if seed or name != "seed")
+
+
 def _settings(record: Record) -> Record:
     """Return what tells this run from others of its head: settings not default, a seed, what was found."""
-    settings = _chosen(record)
+    settings, asked = _chosen(record), record["request"]
     if record["seed"]:
         settings["seed"] = record["seed"]
     if record["views"] > 1:
@@ -85,15 +105,20 @@ def _settings(record: Record) -> Record:
             settings["augment"] = names
     if record["tta"]:
         settings["tta"] = "yes"
-    if "c" in record["found"]:
-        settings["c"] = record["found"]["c"]
+    if asked["folds"]:
+        settings["folds"] = asked["folds"]
+    if asked["calibrated"]:
+        settings["calibrated"] = "yes"
+    strength = HEADS[record["head"]].strength
+    if strength and strength in record["found"]:
+        settings[strength] = record["found"][strength]
     return settings
 
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _percent(metrics: Record) -> str:
@@ -103,64 +128,33 @@ def _percent(metrics: Record) -> str:
     return f"{100 * metrics['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def to_csv(records: Sequence[Record]) -> str:
-    """Return a table with a row per run and a column per plain number."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    numbers = [f"{split}_{name}{end}" for split in SPLITS for name in _METRICS for end in ("", "_low", "_high")]
-    writer.writerow(["run", "backbone", "head", "settings", *numbers, "seconds", "head_bytes"])
-    for record in records:
-        row = [record["run"], record["inputs"], record["head"], cells_of(record)[2]]
-        for split in SPLITS:
-            for name in _METRICS:
-                metrics = record["metrics"][split]
-                row += [metrics[name], *(metrics[f"{name}_interval"] or (None, None))]
-        writer.writerow([*row, record["seconds"], record["head_bytes"]])
-    return text.getvalue()
-
-
-def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Mapping[str, str]) -> str:
-    """Return the report as Markdown.
+def to_csv(report: Record) -> str:
+    """Return a table with a row per run, then a row per control, and a column per plain number.
 
     Parameters
     ----------
     report : dict
         The content of report.json.
-    pictures : sequence of (str, str)
-        Title and path, relative to the report, of each figure.
-    remains : mapping of str to str
-        Path of a skipped picture to the path, relative to the report, of what can be seen of it.
     """
-    runs = report["runs"]
-    counts = ", ".join(f"{runs[0]['metrics'][split]['images']:,} {split}" for split in SPLITS)
-    best = f"Best by validation: **{_escape(report['best'])}**" if report["best"] else NO_BEST
-    lines = [f"# Heads on {_escape(report['dataset'])}", ""]
-    lines += [f"{best}. Pictures: {counts}.", ""]
-    lines += ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    lines += ["| " + " | ".join(_escape(cell) for cell in cells_of(run)) + " |" for run in runs]
-    lines += ["", CAPTION, ""]
-    for title, path in pictures:
-        lines += [f"![{_escape(title)}]({path})", ""]
-    sections = [
-        ("What views gained and cost", [describe_gain(each) for each in report["views"]]),
-        ("Splits and labels", report["notes"]),
-        ("Warnings", [f"{run['run']}: {warning}" for run in runs for warning in run["warnings"]]),
-        ("Skipped pictures", [f"{each['path']}: {each['reason']}" for each in report["skipped"]]),
-        ("Runs of an earlier state", [f"{each['run']}: {each['command']}" for each in report["outdated"]]),
-    ]
-    for title, items in sections:
-        if items:
-            lines += [f"## {title}", "", *(f"- {_escape(item)}" for item in items), ""]
-        if title == "Skipped pictures":
-            for name, path in remains.items():
-                lines += [f"![what can be seen of {_escape(name)}]({path})", ""]
-    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items() if number)
-    lines += ["## Made with", "", f"{report['created']}, {report['machine']['system']}, {versions}", ""]
-    return "\n".join(lines)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    numbers = [f"{split}_{name}{end}" for split in SPLITS for name in WITH_INTERVAL for end in ("", "_low", "_high")]
+    errors = [f"{split}_calibration_error" for split in SPLITS]
+    writer.writerow(["kind", "run", "backbone", "head", "settings", *numbers, *errors, *_COSTS])
+    for record in report["runs"]:
+        row = ["run", record["run"], record["inputs"], record["head"], describe_settings(record)]
+        writer.writerow([*row, *_numbers(record["metrics"]), *(record["cost"][name] for name in _COSTS)])
+    for control in report["controls"]:
+        row = ["control", control["control"], control["inputs"], control["name"], None]
+        writer.writerow([*row, *_numbers(control["metrics"]), *[None] * len(_COSTS)])
+    return text.getvalue()
 
 
-def _escape(text: str) -> str:
-    """Return text that Markdown shows as it is; names of classes and files are data."""
-    for character in "\\`*_{}[]<>#|":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+def _numbers(metrics: Record) -> list[float | None]:
+    """Return the plain numbers of all splits, None for what is not known."""
+    found: list[float | None] = []
+    for split in SPLITS:
+        for name in WITH_INTERVAL:
+            told = metrics.get(split, {})
+            found += [told.get(name), *(told.get(f"{name}_interval") or (None, None))]
+    return [*found, *(metrics.get(split, {}).get("calibration_error") for split in SPLITS)]

@@ -21,13 +21,13 @@ from ..cache.runs import Predictions, Run
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset
 from .audit_summary import read_audit
-from .charts import COLOURS, SHAPES, Chart, Rated, draw_cost, draw_history, draw_reliability
+from .charts import COLOURS, SHAPES, Chart, Rated, draw_cost, draw_history, draw_learning, draw_reliability
 from .evaluation import confusion_matrix
 from .feature_map import FEWEST, MOST, map_features
 from .gallery import Gallery, choose_judged, choose_pictures
 from .remains import draw_remains
-from .rendering import NO_BEST, Record, cells_of
-from .report_tables import COSTS, Cost, list_classes, list_confusion, list_runs
+from .rendering import Record
+from .report_tables import COSTS, Cost, list_classes, list_confusion, list_differences, list_runs
 from .reproduction import tell_again
 from .thumbnails import as_address, keep_thumbnails
 
@@ -68,7 +68,7 @@ def render_report(report: Record, runs: Sequence[Run], *, store: FeatureStore, t
         Of the report; it keeps thumbnails and maps.
     """
     best = runs[0]
-    judged = choose_judged(best.predictions)
+    judged = choose_judged(best.predictions, SPLITS.index(report["split"]) if report["split"] else None)
     split = SPLITS[int(judged.splits[0])]
     names: list[str] = best.record["classes"]
     metrics = best.record["metrics"][split]
@@ -78,16 +78,16 @@ def render_report(report: Record, runs: Sequence[Run], *, store: FeatureStore, t
     album = Album({row.key: row.path for row in reversed(table.rows)}, kept)
     drawn = _draw_map(judged, best.record, album, pointed - gallery.keys, store=store, folder=folder / "maps")
     sections: dict[str, Any] = {
-        "runs": list_runs(report["runs"], best=report["best"]),
+        "runs": list_runs(report["runs"], best=report["best"], controls=report["controls"]),
         "cost": _draw_costs(report["runs"]),
-        "differences": None,
+        "differences": list_differences(report["comparisons"], {run["run"]: run["name"] for run in report["runs"]}),
         "pictures": gallery,
         "map": drawn,
-        "curves": _draw_curves(runs) or None,
+        "curves": _draw_curves(runs, report["runs"]) or None,
         "confusion": list_confusion(confusion_matrix(judged.labels, judged.predicted, len(names)), names),
         "classes": list_classes(names, metrics["per_class"]),
         "reliability": draw_reliability(metrics["reliability"]) if metrics["reliability"] else None,
-        "learning": None,
+        "learning": _draw_learning(report["learning_curve"]),
         "data": {"audit": read_audit(folder, table), "notes": report["notes"]},
         "skipped": {
             "reasons": _group_skipped(report["skipped"]),
@@ -105,10 +105,9 @@ def render_report(report: Record, runs: Sequence[Run], *, store: FeatureStore, t
         parts={part: title for part, title in PARTS.items() if sections[part] is not None},
         counts={name: best.record["metrics"][name]["images"] for name in SPLITS},
         names=names,
-        shown=best.record,
+        shown=report["runs"][0],
         judged=split,
         metrics=metrics,
-        verdict=[NO_BEST] if report["best"] is None else [report["best"]],
         probable=judged.are_probabilities,
         **sections,
     ).encode("utf-8", "backslashreplace")
@@ -190,7 +189,7 @@ def _draw_costs(records: Sequence[Record]) -> dict[str, Any] | None:
 
     def rate(record: Record, cost: Cost) -> Rated:
         low, high = record["metrics"][split]["accuracy_interval"]
-        name = name_of(record)
+        name = record["name"]
         accuracy = record["metrics"][split]["accuracy"]
         return Rated(name, record["inputs"], record["head"], accuracy, (low, high), cost.read(record))
 
@@ -208,16 +207,16 @@ def _draw_costs(records: Sequence[Record]) -> dict[str, Any] | None:
     )
 
 
-def name_of(record: Record) -> str:
-    """Return what people call a run: backbone, head and the settings that are not usual."""
-    return ", ".join(filter(None, cells_of(record)[:3]))
+def _draw_learning(curve: Record | None) -> dict[str, Any] | None:
+    chart = None if curve is None else draw_learning(curve["points"], judged=curve["split"])
+    return None if curve is None or chart is None else {"chart": chart, "sentence": curve["sentence"]}
 
 
-def _draw_curves(runs: Sequence[Run]) -> list[tuple[str, Chart]]:
+def _draw_curves(runs: Sequence[Run], records: Sequence[Record]) -> list[tuple[str, Chart]]:
     """Return loss and accuracy of every run that learned in epochs."""
     found = []
-    for run in runs:
-        name = name_of(run.record)
+    for run, record in zip(runs, records, strict=True):
+        name = record["name"]
         history = run.history
         charts = [draw_history(history, column, title=name) for column in ("loss", "accuracy")]
         found += [(name, chart) for chart in charts if chart is not None]

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rendering import Record, cells_of
-from .units import format_size
+from .rendering import Record, describe_settings
+from .units import format_points
 
 _MANY_CLASSES = 25
 """Beyond, a matrix of figures cannot be read."""
 _LEVELS = 8
+FOREST = 240
+"""Pixels of the width of a forest plot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,12 @@ class Cost:
     title: str
     unit: str
     read: Callable[[Record], float | None]
-    write: Callable[[float], str]
 
 
 COSTS = (
-    Cost("training", "s", lambda record: record.get("seconds"), lambda value: f"{value:.1f}"),
-    Cost("size", "bytes", lambda record: record.get("head_bytes"), lambda value: format_size(int(value))),
+    Cost("prediction", "ms a picture", lambda record: record["cost"]["milliseconds"]),
+    Cost("training", "s", lambda record: record["cost"]["seconds_to_train"]),
+    Cost("size", "MB", lambda record: None if record["cost"]["bytes"] is None else record["cost"]["bytes"] / 1e6),
 )
 
 
@@ -87,27 +89,30 @@ def list_runs(runs: Sequence[Record], *, best: str | None, controls: Sequence[Re
         Column("log loss", False),
         Column("Brier", False),
         Column("calibration error", False),
-        *(Column(f"{cost.title}, {cost.unit}" if cost.unit == "s" else cost.title, False) for cost in COSTS),
+        *(Column(f"{cost.title}, {cost.unit}", False) for cost in COSTS),
     )
 
-    def line(record: Record) -> Line:
+    def line(record: Record, name: str, head: str, settings: str, costs: Sequence[float | None]) -> Line:
         test = record["metrics"]["test"]
-        backbone, head, settings = cells_of(record)[:3]
-        return Line(
-            backbone,
-            (
-                Cell(head, head),
-                Cell(settings, settings),
-                _share(record["metrics"]["validation"], "accuracy"),
-                *(_share(test, name) for name in shares),
-                *(_number(test[name]) for name in ("macro_f1", "roc_auc", "log_loss", "brier")),
-                _known(test["calibration_error"], lambda value: f"{100 * value:.1f}"),
-                *(_known(cost.read(record), cost.write) for cost in COSTS),
-            ),
-            record["run"] == best,
+        cells = (
+            Cell(head, head),
+            Cell(settings, settings),
+            _share(record["metrics"]["validation"], "accuracy"),
+            *(_share(test, each) for each in shares),
+            *(_number(test[each]) for each in ("macro_f1", "roc_auc", "log_loss", "brier")),
+            _known(test["calibration_error"], lambda value: f"{100 * value:.1f}"),
+            *(_known(cost, lambda value: f"{value:.1f}") for cost in costs),
         )
+        return Line(name, cells, best is not None and record.get("run") == best)
 
-    return Table(columns, tuple(map(line, runs)), tuple(map(line, controls)))
+    return Table(
+        columns,
+        tuple(
+            line(run, run["inputs"], run["head"], describe_settings(run), [cost.read(run) for cost in COSTS])
+            for run in runs
+        ),
+        tuple(line(each, each["inputs"] or "-", each["name"], "", [None] * len(COSTS)) for each in controls),
+    )
 
 
 def list_classes(classes: Sequence[str], per_class: Mapping[str, Sequence[Any]]) -> Table:
@@ -126,6 +131,70 @@ def list_classes(classes: Sequence[str], per_class: Mapping[str, Sequence[Any]])
             for index, name in enumerate(classes)
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run against the best: words, and pixels of the interval's ends and middle."""
+
+    name: str
+    kind: str
+    """CSS class: better, worse or open."""
+    left: float
+    middle: float
+    right: float
+    points: str
+    interval: str
+    p: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Differences of accuracy to the best run, as wide as the number of comparisons asks."""
+
+    best: str
+    images: int
+    span: str
+    """What the line of a row spans."""
+    zero: float
+    """Pixel of no difference."""
+    rows: tuple[Span, ...]
+
+
+def list_differences(comparisons: Sequence[Record], names: Mapping[str, str]) -> Forest | None:
+    """Return the comparisons of a report as a forest plot of `FOREST` pixels; None without any."""
+    if not comparisons:
+        return None
+    # Of the other against the best: what is less accurate lies on the left.
+    turned = [
+        (each, -each["difference"], -each["family_interval"][1], -each["family_interval"][0]) for each in comparisons
+    ]
+    low = min(0.0, *(each[2] for each in turned)) - 0.002
+    high = max(0.0, *(each[3] for each in turned)) + 0.002
+
+    def place(value: float) -> float:
+        return float(round((value - low) / (high - low) * FOREST, 1))
+
+    kinds = {"better": ("worse", "worse"), "worse": ("better", "better")}
+    rows = []
+    for each, difference, least, most in turned:
+        kind, verdict = kinds.get(each["verdict"], ("open", each["verdict"]))
+        rows.append(
+            Span(
+                name=names[each["other"]],
+                kind=kind,
+                left=place(least),
+                middle=place(difference),
+                right=place(most),
+                points=format_points(difference, sign=True),
+                interval=f"[{format_points(least)}, {format_points(most)}]",
+                p=f"{each['p_adjusted']:.2g}",
+                verdict=verdict,
+            )
+        )
+    span = f"{format_points(low, sign=True)} to {format_points(high, sign=True)} points"
+    return Forest(names[comparisons[0]["one"]], comparisons[0]["images"], span, place(0.0), tuple(rows))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,77 +1,39 @@
-"""The report: all runs of a data set side by side, the best by validation first.
+"""The report: all runs of a data set side by side, the best by validation first (docs/report.md).
 
-`report/report.md`, `.csv` and `.json` say the same thing to different readers; the curves of the
-heads that learn in epochs and the confusion matrix of the best run are pictures beside them.
+Runs are read, judged on the same pictures, set against controls, compared, and what follows is written:
+`report/report.md`, `.csv` and `.json` say the same thing to different readers; the curves of the heads that
+learn in epochs and the confusion matrix of the best run are pictures beside them.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from ..cache.files import remove_leftovers, replacing, write_bytes, write_json, writing_errors
+from ..cache.results import KeptResults
 from ..cache.runs import Run
 from ..cache.store import FeatureStore
-from ..cache.table import SPLITS, Dataset, Skipped
+from ..cache.table import SPLITS, Dataset
+from .assembly import assemble_report
+from .controls import JUDGED
 from .errors import InvalidRequest, NotTrainable
 from .evaluation import confusion_matrix
-from .examples import choose_examples, refusals_that_hold
+from .examples import choose_examples
+from .expectations import read_expectation
 from .figures import draw_confusion, draw_curves
-from .gains import Gain, compare_views
 from .inputs import JOINT, Inputs
+from .judgements import Ground, judge_runs
+from .markdown import to_markdown
 from .progress import SILENT, Progress
-from .provenance import describe_environment
 from .remains import draw_remains
-from .rendering import command_of, to_csv, to_markdown
+from .rendering import command_of, to_csv
+from .report import FORMAT, Filters, Outdated, Report
 from .report_page import PAGE, render_report
+from .verdicts import group_families, name_runs, rank
 
-FORMAT = 1
 _SKIPPED_SHOWN = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Outdated:
-    """A run of an earlier state of the data set."""
-
-    run: str
-    command: str
-    """Trains it again on the present state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What `report_heads` found and wrote."""
-
-    dataset: Dataset
-    runs: tuple[Run, ...]
-    """Of the present state of the data set, the best by validation first."""
-    gains: tuple[Gain, ...]
-    """What views gained and cost, per run that has a counterpart without."""
-    outdated: tuple[Outdated, ...]
-    skipped: tuple[Skipped, ...]
-    """Pictures of the data set that could not be read."""
-    folder: Path
-
-    @property
-    def best(self) -> Run | None:
-        """The run with the best validation accuracy; None where there is no validation picture."""
-        return self.runs[0] if self.runs[0].record["metrics"]["validation"]["images"] else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of `report-heads --json`, which is report.json."""
-        return {
-            "format": FORMAT,
-            "dataset": self.dataset.name,
-            "runs": [run.record for run in self.runs],
-            "best": self.best.id if self.best else None,
-            "views": [each.to_json() for each in self.gains],
-            "outdated": [{"run": each.run, "command": each.command} for each in self.outdated],
-            "notes": list(self.dataset.notes),
-            "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
-            **describe_environment(),
-        }
 
 
 def report_heads(
@@ -79,9 +41,14 @@ def report_heads(
     store: str | Path = "bottlenecks",
     results: str | Path | None = None,
     dataset: str | None = None,
+    runs: Sequence[str] = (),
+    backbone: str | None = None,
+    split: str | None = None,
+    equivalence: float | None = None,
+    expect: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> Report:
-    """Compare all runs of a data set, write the report and return it.
+    """Compare the runs of a data set, write the report and return it.
 
     Parameters
     ----------
@@ -91,20 +58,35 @@ def report_heads(
         Folder of the runs and for the report, where the store is read-only.
     dataset : str, optional
         Name of the data set; needed only where the store holds several.
+    runs : sequence of str
+        Only these: ids or names of runs, in which `*` and `?` stand for anything.
+    backbone : str, optional
+        Only runs on features of this backbone.
+    split : str, optional
+        `validation` or `test`: whose pictures judge; by default test where it has any.
+    equivalence : float, optional
+        Points; whether a cheaper run is as good as the best but for so many.
+    expect : sequence of str
+        Such as `test.accuracy >= 0.95`; `Report.check` raises where one does not hold.
 
     Raises
     ------
     UnknownDataset
         The store holds no such data set, or several and none is named.
     InvalidRequest
-        No head has been trained on it yet.
+        No head has been trained on it yet, none fits the filters, the split has no picture, or an
+        expectation is none.
+    DamagedFile
+        A file of a run cannot be read.
     """
+    expectations = tuple(map(read_expectation, expect))
+    filters = Filters(tuple(runs) or None, backbone, split)
     kept = FeatureStore(store, results)
     table = kept.find_dataset(dataset)
-    runs = [run for run in kept.runs() if run.record["dataset"] == table.name]
-    digests = _current_digests(table, kept, {run.record["features_digest"] for run in runs})
-    current = [run for run in runs if digests.get(run.record["features_digest"]) == run.record["examples_digest"]]
-    outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in runs if run not in current)
+    every = [run for run in kept.runs() if run.record["dataset"] == table.name]
+    grounds = _find_grounds(table, kept, {run.record["features_digest"] for run in every})
+    current = [run for run in every if _is_current(run, grounds)]
+    outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in every if run not in current)
     for each in outdated:
         progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")
     if not current:
@@ -112,44 +94,66 @@ def report_heads(
             f" (runs of an earlier state: {len(outdated)}; the first again: {outdated[0].command})" if outdated else ""
         )
         raise InvalidRequest(f"no head has been trained on the data set {table.name} yet{again}: run train-head first")
-    ranked = tuple(sorted(current, key=_rank))
-    report = Report(
-        dataset=table,
-        runs=ranked,
-        gains=tuple(compare_views(ranked)),
+
+    results_kept = KeptResults(kept.report_folder / "kept" / table.name, FORMAT)
+    everyone = rank(judge_runs(current, grounds, results_kept))
+    names = name_runs(group_families(everyone))
+    ranked = [each for each in everyone if _fits(each.run, names[each.run.id], filters)]
+    if not ranked:
+        there = ", ".join(names[each.run.id] for each in everyone)
+        raise InvalidRequest(f"no run fits the filters: expected some of {there}; leave out --runs or --backbone")
+    report = assemble_report(
+        ranked,
+        {each.run.id: names[each.run.id] for each in ranked},
+        table=table,
+        store=kept,
+        kept=results_kept,
+        filters=filters,
+        split=_choose_split(ranked[0].ground, split),
+        equivalence=equivalence,
+        expectations=expectations,
         outdated=outdated,
-        skipped=(*table.skipped, *_refused(table, kept)),
-        folder=kept.report_folder,
+        progress=progress,
     )
+    if not filters.narrow:
+        results_kept.forget_others()
     _write(report, kept)
     progress.say(f"report in {report.folder / PAGE}")
     return report
 
 
-def _current_digests(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, str]:
-    """Return, per features digest of a run, the digest of the examples that a head would learn from now."""
+def _find_grounds(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, Ground]:
+    """Return, per features digest of a run, the features and the examples that a head would learn from now."""
     sets = {features.digest: features for features in store.feature_sets()}
-    digests = {}
-    for digest in wanted:
+    grounds = {}
+    for digest in sorted(wanted):
         joined = digest.split(JOINT)
         if set(joined) <= set(sets):
-            inputs = Inputs((tuple(sets[each] for each in joined),))
+            inputs = Inputs((tuple(sets[each] for each in joined),), dataset=table.name)
             with contextlib.suppress(NotTrainable):
-                digests[digest] = choose_examples(table, inputs.keys, store).digest
-    return digests
+                grounds[digest] = Ground.of(inputs, choose_examples(table, inputs.keys, store))
+    return grounds
 
 
-def _rank(run: Run) -> tuple[bool, float, float, str]:
-    """Best validation accuracy first; then macro F1; then the name, so that the order is stable."""
-    metrics = run.record["metrics"]["validation"]
-    if metrics["accuracy"] is None:
-        return (True, 0.0, 0.0, run.id)
-    return (False, -metrics["accuracy"], -metrics["macro_f1"], run.id)
+def _is_current(run: Run, grounds: Mapping[str, Ground]) -> bool:
+    ground = grounds.get(run.record["features_digest"])
+    return ground is not None and ground.digest == run.record["examples_digest"]
 
 
-def _refused(table: Dataset, store: FeatureStore) -> list[Skipped]:
-    reasons = refusals_that_hold(store)
-    return [Skipped(row.path, reasons[row.key]) for row in table.rows if row.key in reasons]
+def _fits(run: Run, name: str, filters: Filters) -> bool:
+    patterns, backbone, record = filters.runs, filters.backbone, run.record
+    if patterns and not any(fnmatchcase(each, pattern) for each in (run.id, name) for pattern in patterns):
+        return False
+    return backbone is None or backbone in (record["backbone"], record["inputs"], *record["backbone"].split(JOINT))
+
+
+def _choose_split(ground: Ground, asked: str | None) -> str | None:
+    """Return whose pictures judge: the split that is asked for, else test, else validation; None without any."""
+    if asked is not None and not ground.count(asked):
+        raise InvalidRequest(
+            f"--split {asked} has no picture: expected some to judge by; leave it out, or add pictures"
+        )
+    return asked or next((split for split in reversed(JUDGED) if ground.count(split)), None)
 
 
 def _write(report: Report, store: FeatureStore) -> None:
@@ -160,15 +164,16 @@ def _write(report: Report, store: FeatureStore) -> None:
     remove_leftovers(figures)
     pictures = _draw(report, figures)
     remains = _draw_skipped(report, figures)
-    write_json(folder / "report.json", report.to_json())
-    write_bytes(folder / "report.csv", to_csv([run.record for run in report.runs]).encode(errors="backslashreplace"))
+    content = report.to_json()
+    write_json(folder / "report.json", content)
+    write_bytes(folder / "report.csv", to_csv(content).encode(errors="backslashreplace"))
     markdown = to_markdown(
-        report.to_json(),
+        content,
         [(title, f"figures/{path.name}") for title, path in pictures],
         {name: f"figures/{path.name}" for name, path in remains.items()},
     )
     write_bytes(folder / "report.md", markdown.encode(errors="backslashreplace"))
-    page = render_report(report.to_json(), report.runs, store=store, table=report.dataset, folder=folder)
+    page = render_report(content, report.runs, store=store, table=report.dataset, folder=folder)
     write_bytes(folder / PAGE, page)
     for old in set(figures.glob("*.png")) - {path for _, path in pictures} - set(remains.values()):
         old.unlink()

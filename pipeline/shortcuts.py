@@ -166,6 +166,11 @@ def _of_large_classes(labels: Sequence[str], chosen: NDArray[np.intp]) -> NDArra
     return np.array([each for each in chosen if counts[labels[each]] >= FOLDS], dtype=np.intp)
 
 
+def tabulate_facts(facts: Sequence[FileFacts]) -> NDArray[np.float64]:
+    """Return the facts as numbers, shape (n, f), float64; NaN where one is not known."""
+    return np.stack(list(_columns(facts).values()), axis=1)
+
+
 def _columns(facts: Sequence[FileFacts]) -> dict[str, NDArray[np.float64]]:
     columns = {name: np.array([value(each) for each in facts], dtype=np.float64) for name, value in _COLUMNS.items()}
     # The most frequent kind is 0: the order of a tree's cuts then has some meaning.

@@ -1,7 +1,7 @@
 """Stage two: a head is trained on stored features; the pictures are not needed any more.
 
-The training split is learned from, the validation split chooses (settings, when to stop), and the
-test split is touched once, at the end.
+The training split is learned from, the validation split chooses (settings, when to stop, the
+temperature), and the test split is touched once, at the end. `fitting` says which head says what.
 """
 
 import time
@@ -11,20 +11,69 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cache.files import write_bytes, write_json
 from ..cache.part import keys_to_array
 from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
-from ..models.estimator import Head
-from ..models.heads import find_head, scores_of
+from ..models.estimator import Head, scores_of
+from ..models.heads import HEADS, HeadRecord, find_head
 from .errors import InvalidRequest
 from .evaluation import evaluate
-from .examples import choose_examples
-from .inputs import JOINT, choose_inputs, extraction_command
+from .examples import Examples, choose_examples
+from .fitting import Fitted, Material, fit_heads, scores_are_probabilities
+from .inputs import JOINT, Inputs, choose_inputs, extraction_command
 from .progress import SILENT, Progress
 from .provenance import describe_environment
+
+FOLDS = 5
+"""So many where there are no validation pictures to choose with."""
+_TIMED = 1024
+"""Pictures in the batch that tells how long a head takes."""
+Scores = NDArray[np.float64]
+
+
+def train_heads(
+    heads: Sequence[str],
+    *,
+    seeds: int = 1,
+    seed: int = 0,
+    settings: dict[str, Any] | None = None,
+    progress: Progress = SILENT,
+    **request: Any,
+) -> list[Run]:
+    """Train several heads, each with several seeds, and return the runs.
+
+    Parameters
+    ----------
+    heads : sequence of str
+        Names of `HEADS`; `all` stands for every one.
+    seeds : int
+        How many; they are seed, seed + 1, ... A head without anything random is trained with each all the same.
+    settings : dict, optional
+        Each goes to those of the heads that have it.
+    request
+        See `train_head`.
+
+    Raises
+    ------
+    UnknownHead, UnsuitableSetting
+        Before anything is trained.
+    """
+    records = [find_head(name) for name in dict.fromkeys(HEADS if "all" in heads else heads)]
+    given = settings or {}
+    known = {name for record in records for name in record.settings}
+    for name in given:
+        if name not in known:
+            records[0].complete({name: given[name]})
+    runs = []
+    for record in records:
+        own = {name: value for name, value in given.items() if name in record.settings}
+        for number in range(seed, seed + seeds):
+            runs.append(train_head(record.name, seed=number, settings=own, progress=progress, **request))
+    return runs
 
 
 def train_head(
@@ -39,6 +88,10 @@ def train_head(
     augment: str | None = None,
     tta: bool = False,
     settings: dict[str, Any] | None = None,
+    tune: bool = True,
+    folds: int | None = None,
+    refit: bool = True,
+    calibrated: bool = False,
     seed: int = 0,
     force: bool = False,
     progress: Progress = SILENT,
@@ -65,6 +118,15 @@ def train_head(
         Judge every picture by the mean of the scores of all its views (test-time augmentation).
     settings : dict, optional
         Settings of the head, such as `{"hidden": (256, 128)}`; its defaults stand for the rest.
+    tune : bool
+        Choose the strength among a grid where none is given; otherwise scikit-learn's default stands.
+    folds : int, optional
+        Choose by so many folds of training and validation pictures together, at least 2, instead of by the
+        validation split; without validation pictures, five are taken for a head with a strength.
+    refit : bool
+        Train the head that is put to use on validation pictures as well, with what was chosen.
+    calibrated : bool
+        Make honest probabilities of the scores, of any head, by a temperature.
     seed : int
         Of everything random in training.
     force : bool
@@ -76,15 +138,17 @@ def train_head(
         What was asked for is not there; the message says what is.
     NotTrainable
         Fewer than two classes have training pictures.
+    UnsuitableRows
+        There are fewer groups of pictures than folds.
     """
     kept = FeatureStore(store, results)
     record = find_head(head)
     complete = record.complete(settings or {})
+    if not tune:
+        complete = record.settle(complete)
     table = kept.find_dataset(dataset)
     source = choose_inputs(kept, backbone, features, views=views, augment=augment, dataset=table.name)
-    if tta and len(source.views) == 1:
-        command = extraction_command(source.sets[0], table.name, views=8, every=True)
-        raise InvalidRequest(f"--tta needs further views of every picture: run {command} first")
+    _check(source, table.name, tta=tta, folds=folds)
     examples = choose_examples(table, source.keys, kept)
     inputs = {
         "format": FORMAT,
@@ -95,44 +159,67 @@ def train_head(
         "features": source.digest,
         "views": [JOINT.join(each.digest for each in sets) for sets in source.views[1:]],
         "tta": tta,
+        "folds": folds,
+        "refit": refit,
+        "calibrated": calibrated,
         "examples": examples.digest,
     }
     identity = run_id(head, source.backbone, inputs)
-    folder = kept.run_folder(identity)
     existing = kept.find_run(identity)
     if existing is not None and not force:
         progress.say(f"{identity}: trained before, nothing to do (--force trains it again)")
         return existing
 
-    labels, splits = examples.labels, examples.splits
+    labels, parts = examples.labels, _parts(examples)
     keys = [row.key for row in examples.rows]
     X = source.read(keys)
     source.note_use()
-    bounds = np.searchsorted(splits, np.arange(len(SPLITS) + 1))
-    parts = [slice(start, stop) for start, stop in pairwise(bounds)]
-    train, validation, _ = parts
-    held_out = (X[validation], labels[validation]) if bounds[1] < bounds[2] else None
-    further = [source.read(keys[train], view) for view in range(1, len(source.views))]
-    learned = np.concatenate([X[train], *further]) if further else X[train]
-    repeated = np.tile(labels[train], len(source.views))
+    material = _material(source, examples, X, parts)
+    folds, notes = _ways(record, complete, material, folds)
     started = time.monotonic()
-    trained = record.make(complete, seed=seed).fit(learned, repeated, validation=held_out)
+    fitted = fit_heads(record, complete, material, seed=seed, refit=refit, folds=folds)
     seconds = time.monotonic() - started
-    scores, are_probabilities = scores_of(trained, X)
-    if tta:
-        others = [scores_of(trained, source.read(keys, view))[0] for view in range(1, len(source.views))]
-        scores = np.mean([scores, *others], axis=0)
+    refitted = fitted.head is not fitted.selection
+
+    def say(trained: Head, part: slice) -> Scores:
+        # A head is asked of its splits alone, so that test pictures are touched by no other.
+        if part.start == part.stop:
+            return np.zeros((0, len(examples.classes)))
+        said = [scores_of(trained, X[part])[0]]
+        if tta:
+            said += [scores_of(trained, source.read(keys[part], view))[0] for view in range(1, len(source.views))]
+        return np.asarray(np.mean(said, axis=0))
+
+    seen = slice(0, parts[1].stop)
+    known, test = say(fitted.selection, seen), say(fitted.head, parts[2])
+    honest = (fitted.held_out, slice(0, seen.stop)) if fitted.held_out is not None else (known[parts[1]], parts[1])
+    are_probabilities = scores_are_probabilities(fitted.head)
+    temperature = None
+    if calibrated:
+        temperature, sure = _calibrate(honest[0], labels[honest[1]], are_probabilities=are_probabilities)
+        known, test, honest = sure(known), sure(test), (sure(honest[0]), honest[1])
+        are_probabilities = True
+    milliseconds = _time(fitted.head, X[:_TIMED])
+    groups = examples.groups
     metrics = {
-        split: evaluate(labels[part], scores[part], are_probabilities=are_probabilities)
-        for split, part in zip(SPLITS, parts, strict=True)
+        split: evaluate(
+            labels[part], scores, are_probabilities=are_probabilities, groups=None if groups is None else groups[part]
+        )
+        for split, scores, part in zip(
+            SPLITS, (known[parts[0]], honest[0], test), (parts[0], honest[1], parts[2]), strict=True
+        )
     }
+    # What heads that have not seen them say of training pictures is worth more than what one says that has.
+    told = known if fitted.held_out is None else honest[0]
+    scores = np.concatenate([told, test])
     predictions = Predictions(
-        keys=keys_to_array([row.key for row in examples.rows]),
+        keys=keys_to_array(keys),
         labels=labels,
-        splits=splits,
+        splits=examples.splits,
         predicted=scores.argmax(axis=1).astype(np.int32),
         scores=scores.astype(np.float32),
         are_probabilities=are_probabilities,
+        out_of_fold=fitted.held_out is not None,
     )
     about = {
         "run": identity,
@@ -143,8 +230,11 @@ def train_head(
         "settings": complete,
         "seed": seed,
         "metrics": metrics,
-        "found": trained.facts_,
-        "warnings": [*source.notes, *examples.warnings, *trained.warnings_],
+        "found": fitted.facts,
+        "folds": folds,
+        "refit": refitted,
+        "temperature": temperature,
+        "warnings": [*source.notes, *examples.warnings, *notes, *fitted.warnings],
         "classes": list(examples.classes),
         "features_digest": source.digest,
         "views": len(source.views),
@@ -153,23 +243,99 @@ def train_head(
         "dataset_digest": table.digest,
         "examples_digest": examples.digest,
         "seconds": round(seconds, 3),
+        "head_milliseconds": milliseconds,
+        "request": {"folds": inputs["folds"], "refit": refit, "calibrated": calibrated},
     }
-    return _write_run(folder, about, trained, predictions, progress)
+    return _write_run(kept.run_folder(identity), about, fitted, predictions, progress)
 
 
-def _write_run(folder: Path, about: dict[str, Any], trained: Head, predictions: Predictions, progress: Progress) -> Run:
+def _time(head: Head, X: NDArray[np.float32]) -> float:
+    """Return milliseconds per picture of a head that has been used before, on one batch."""
+    started = time.perf_counter()
+    scores_of(head, X)
+    return round(1000 * (time.perf_counter() - started) / len(X), 6)
+
+
+def _check(source: Inputs, dataset: str, *, tta: bool, folds: int | None) -> None:
+    if tta and len(source.views) == 1:
+        command = extraction_command(source.sets[0], dataset, views=8, every=True)
+        raise InvalidRequest(f"--tta needs further views of every picture: run {command} first")
+    if folds is not None and folds < 2:
+        raise InvalidRequest(f"--folds is {folds}, expected 2 or more: give 5, or leave it out to choose by validation")
+    if folds is not None and tta:
+        raise InvalidRequest("--folds and --tta were given, expected one of them: folds judge pictures in one view")
+
+
+def _parts(examples: Examples) -> list[slice]:
+    """Return where each split begins and ends."""
+    bounds = np.searchsorted(examples.splits, np.arange(len(SPLITS) + 1))
+    return [slice(int(start), int(stop)) for start, stop in pairwise(bounds)]
+
+
+def _material(source: Inputs, examples: Examples, X: NDArray[np.float32], parts: list[slice]) -> Material:
+    train, seen = parts[0], slice(0, parts[1].stop)
+    keys = [row.key for row in examples.rows[train]]
+    groups = examples.groups
+    return Material(
+        X[seen],
+        examples.labels[seen],
+        np.arange(seen.stop) if groups is None else groups[seen],
+        train.stop,
+        tuple(source.read(keys, view) for view in range(1, len(source.views))),
+    )
+
+
+def _ways(
+    record: HeadRecord, settings: dict[str, Any], material: Material, folds: int | None
+) -> tuple[int | None, list[str]]:
+    """Return by how many folds is chosen, and what is to be said where there are no validation pictures."""
+    if folds is not None or material.validation is not None:
+        return folds, []
+    fact = "no validation pictures"
+    if record.strength and settings[record.strength] is None:
+        # As many as every class of which there are more pictures than one can be shared among.
+        counts = np.bincount(material.labels)
+        pictures = min(int(counts[counts > 1].min(initial=FOLDS)), len(np.unique(material.groups)), FOLDS)
+        if (counts > 1).sum() > 1 and pictures > 1:
+            return pictures, [f"{fact}: {record.strength} is chosen by {pictures} folds of the training pictures"]
+    return None, [f"{fact}: runs cannot be compared by them"]
+
+
+def _calibrate(scores: Scores, labels: NDArray[np.int32], *, are_probabilities: bool) -> tuple[float, Any]:
+    """Return the temperature, and what makes probabilities of scores.
+
+    Raises
+    ------
+    InvalidRequest
+        There is no picture to find it on.
+    """
+    from ..models.temperature import calibrate, fit_temperature
+
+    if not len(scores):
+        raise InvalidRequest("--calibrate needs validation pictures, found none: add some, or give --folds 5")
+    temperature = fit_temperature(scores, labels, are_probabilities=are_probabilities)
+    return temperature, lambda some: calibrate(some, temperature, are_probabilities=are_probabilities)
+
+
+def _write_run(
+    folder: Path, about: dict[str, Any], fitted: Fitted, predictions: Predictions, progress: Progress
+) -> Run:
     with new_run(folder) as temporary:
-        head = temporary / f"head{trained.suffix}"
-        trained.save(head)
+        head = selection = temporary / f"head{fitted.head.suffix}"
+        fitted.head.save(head)
+        if about["refit"]:
+            selection = temporary / f"selection{fitted.selection.suffix}"
+            fitted.selection.save(selection)
         write_predictions(temporary / "predictions.h5", predictions)
-        if trained.history_:
-            write_bytes(temporary / "history.csv", _history(trained.history_).encode())
+        if fitted.selection.history_:
+            write_bytes(temporary / "history.csv", _history(fitted.selection.history_).encode())
         write_json(
             temporary / "run.json",
             {
                 "format": FORMAT,
                 **about,
                 "head_file": head.name,
+                "selection_file": selection.name,
                 "head_bytes": head.stat().st_size,
                 **describe_environment(),
             },

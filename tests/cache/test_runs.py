@@ -15,12 +15,12 @@ import pytest
 from demijohn.cache import DamagedFile, NewerFormat, Run, StoreNotWritable, run_id
 from demijohn.cache.files import machine_name
 from demijohn.cache.part import keys_to_array
-from demijohn.cache.runs import Predictions, list_runs, new_run, read_predictions, read_run, write_predictions
+from demijohn.cache.runs import FORMAT, Predictions, list_runs, new_run, read_predictions, read_run, write_predictions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.rows import rows
 
-RECORD = {"format": 2, "metrics": {}}
+RECORD = {"format": FORMAT, "metrics": {}}
 
 
 def make(folder: Path, **extra: object) -> None:
@@ -57,6 +57,11 @@ def test_a_run_of_format_1_is_read_as_one_of_the_pictures_themselves(tmp_path: P
         "views": 1,
         "augment": "none",
         "tta": False,
+        "selection_file": None,
+        "refit": False,
+        "folds": None,
+        "temperature": None,
+        "request": {"folds": None, "refit": False, "calibrated": False},
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.models.eigen_path import fit_discriminant_path, fit_ridge_path
-from demijohn.models.path import Weighting
+from demijohn.models.weighting import Weighting
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models.path import Path, Weighting, fit_path, has_turned, plan_waves
+from demijohn.models.path import Path, fit_path, has_turned, plan_waves
+from demijohn.models.weighting import Weighting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -203,7 +204,9 @@ def test_each_problem_of_a_path_is_what_it_is_alone(loss: Any, classes: int) -> 
     for s, c in enumerate(STRENGTHS):
         for f, fold in enumerate(folds):
             alone = fit_path(X, codes, strengths=[c], weightings=[fold], loss=loss)
-            assert alone.objective[0, 0] == pytest.approx(path.objective[s, f], rel=1e-4)
+            # What is left to gain is told by a quadratic model, which the kinks of the hinge are none of.
+            near = 1e-4 if loss == "logistic" else 5e-4
+            assert alone.objective[0, 0] == pytest.approx(path.objective[s, f], rel=near)
             assert alone.held_out_accuracy[0, 0] == pytest.approx(path.held_out_accuracy[s, f], abs=0.016)
             assert alone.held_out_loss[0, 0] == pytest.approx(path.held_out_loss[s, f], rel=0.02)
 
@@ -315,14 +318,16 @@ def test_leaving_early_leaves_something() -> None:
 
 def test_a_loss_that_has_clearly_turned() -> None:
     flat, risen = [2.0, 1.0, 1.01, 1.02, 1.03, 1.04], [2.0, 1.0, 1.1, 1.2, 1.3, 1.4]
-    same, fallen = np.full(6, 0.9), np.array([0.5, 0.9, 0.8, 0.8, 0.8, 0.8])
+    same, rising = np.full(6, 0.9), np.array([0.5, 0.8, 0.84, 0.88, 0.9, 0.92])
     assert has_turned(np.array(risen), same, rows=1000, by="loss")
     assert not has_turned(np.array(flat), same, rows=1000, by="loss")
     assert not has_turned(np.array(risen[:-1]), same[:-1], rows=1000, by="loss"), "not often enough"
     assert not has_turned(np.array([2.0, 1.0, 1.2, 1.3, 1.25, 1.4]), same, rows=1000, by="loss"), "up and down"
-    assert not has_turned(np.array(risen), same, rows=1000, by="accuracy"), "accuracy may yet win"
-    assert has_turned(np.array(risen), fallen, rows=1000, by="accuracy")
-    assert not has_turned(np.array(risen), fallen, rows=10, by="accuracy"), "of ten rows that is chance"
+    assert has_turned(np.array(risen), same, rows=1000, by="accuracy")
+    assert has_turned(np.array(flat), same, rows=1000, by="accuracy"), "there is nothing to gain"
+    assert not has_turned(np.array(flat)[::-1], same, rows=1000, by="accuracy")
+    assert not has_turned(np.array(risen), rising, rows=1000, by="accuracy"), "accuracy goes on"
+    assert has_turned(np.array(risen), rising, rows=8, by="accuracy"), "of eight rows that is chance"
 
 
 def test_ties_go_to_the_least_loss_and_then_the_strongest_penalty() -> None:

@@ -178,6 +178,7 @@ def test_the_table_in_markdown() -> None:
         "seed": 0,
         "views": 1,
         "tta": False,
+        "request": {"folds": None, "refit": True, "calibrated": False},
     }
     dense = {
         **common,

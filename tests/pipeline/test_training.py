@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,8 +37,10 @@ def test_a_run_holds_everything_and_its_head_gives_its_predictions(store: Path, 
     assert record["versions"]["keras"]
     predictions = run.predictions
     keys = [key.tobytes() for key in predictions.keys]
-    scores = load_head(run.folder / record["head_file"])(kept.find_feature_set().read(keys))
-    assert np.allclose(scores, predictions.scores, atol=1e-5)
+    rows, test = kept.find_feature_set().read(keys), predictions.splits == 2
+    for file, part in ((record["head_file"], test), (record["selection_file"], ~test)):
+        scores = load_head(run.folder / file)(rows[part])
+        assert np.allclose(scores, predictions.scores[part], atol=1e-5)
     labels = {row.key: row.label for row in kept.find_dataset().rows}
     assert [record["classes"][code] for code in predictions.labels] == [labels[key] for key in keys]
     assert (predictions.scores.argmax(axis=1) == predictions.predicted).all()
@@ -141,12 +144,13 @@ def test_the_test_split_is_touched_once_and_only_at_the_end(store: Path, monkeyp
     seen: list[np.ndarray] = []
     fit = LogisticHead.fit
 
-    def watching(self: LogisticHead, X: np.ndarray, y: np.ndarray, *, validation: object = None) -> LogisticHead:
-        seen.extend([X, validation[0]])  # type: ignore[index]
-        return fit(self, X, y, validation=validation)  # type: ignore[arg-type]
+    def watching(self: LogisticHead, X: np.ndarray, y: np.ndarray, **options: Any) -> LogisticHead:
+        seen.extend([X, options["validation"][0]] if "validation" in options else [X])
+        return fit(self, X, y, **options)
 
     monkeypatch.setattr(LogisticHead, "fit", watching)
     run = train_head("logistic", store=store)
     test_keys = [key.tobytes() for key in run.predictions.keys[run.predictions.splits == 2]]
     test_rows = {row.tobytes() for row in FeatureStore(store).find_feature_set().read(test_keys)}
+    assert len(seen) == 3, "selection head with validation rows, and the head that is used"
     assert not test_rows & {row.tobytes() for matrix in seen for row in matrix}

@@ -1,0 +1,20 @@
+"""How much rows count, and the standardisation that goes with it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """How much each row counts, and the standardisation that goes with it."""
+
+    weights: NDArray[np.floating]
+    """Shape (n,), not negative; 0 for rows that are not trained on."""
+    mean: NDArray[np.floating]
+    """Shape (d,)."""
+    scale: NDArray[np.floating]
+    """Shape (d,); a feature whose scale is 0 is left out."""
+    held_out: NDArray[np.floating] | None = None
+    """How much each row counts in judging, shape (n,); None where nothing is judged."""

@@ -1,0 +1,251 @@
+"""Controls: heads that must not be good, and heads that need no training, on the same pictures as the runs.
+
+A run that is not better than these has learned nothing, whatever its accuracy. They are computed from
+the stored features, kept, and never made again while the features and the pictures stay as they are.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache.results import KeptResults, Result
+from ..cache.store import FeatureStore
+from ..cache.table import Dataset
+from ..models.estimator import scores_of
+from ..models.heads import HEADS
+from .evaluation import Metrics
+from .facts import FileFacts, read_facts
+from .flags import Role
+from .judgements import Ground
+from .progress import Progress
+from .shortcuts import probe_shortcuts, tabulate_facts
+
+Name = Literal["majority", "neighbours", "centroid", "facts", "shuffled"]
+ON_FEATURES: tuple[Name, ...] = ("neighbours", "centroid", "shuffled")
+Doubles = NDArray[np.float64]
+JUDGED = ("validation", "test")
+MOST = 10_000
+"""Training pictures that a control learns from, drawn where there are more."""
+NUMBERS = 50_000_000
+"""Features that are read at a time: 200 MB."""
+NEIGHBOURS = 10
+ALPHA = 1000.0
+"""Penalty of the head that learns shuffled labels; it need not be good."""
+_BLOCK = 1024
+_TITLES: dict[Name, str] = {
+    "majority": "majority",
+    "neighbours": f"{NEIGHBOURS}-NN",
+    "centroid": "centroid",
+    "facts": "facts only",
+    "shuffled": "shuffled",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Control:
+    """One control."""
+
+    control: Name
+    ground: Ground
+    saw_features: bool
+    right: NDArray[np.bool_]
+    """(n,) of all pictures of the ground; False for those of training, of which it is not asked."""
+    metrics: dict[str, Metrics]
+    """Of validation and test."""
+    learned_from: int
+    """Training pictures."""
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return _TITLES[self.control]
+
+    @property
+    def role(self) -> Role | None:
+        """What flags know it as; None where they do not look at it."""
+        return None if self.control == "centroid" else self.control
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        inputs = self.ground.inputs
+        return {
+            "control": self.control,
+            "name": self.name,
+            "features_digest": inputs.digest if self.saw_features else None,
+            "inputs": inputs.label if self.saw_features else None,
+            "metrics": self.metrics,
+            "learned_from": self.learned_from,
+            "seconds": self.seconds,
+        }
+
+
+def make_controls(grounds: Sequence[Ground], kept: KeptResults, progress: Progress, *, seed: int = 0) -> list[Control]:
+    """Return the controls that need no file: the majority once, three for each ground.
+
+    Parameters
+    ----------
+    grounds : sequence of Ground
+        The first is that of the best run; the majority is of its pictures.
+    kept : KeptResults
+    progress : Progress
+    seed : int
+        Of draws and of the shuffle.
+    """
+    first = grounds[0]
+    # Nothing to keep: it costs less than reading it.
+    found = [_control("majority", first, _judge(first, _say_majority(first), are_probabilities=True), features=False)]
+    for ground in grounds:
+        result = kept.recall("controls", {**ground.identity, "seed": seed}, lambda: _learn(ground, seed, progress))  # noqa: B023
+        for name in ON_FEATURES:
+            found.append(
+                _control(name, ground, Result(result.values[name], {"right": result.arrays[name]}), features=True)
+            )
+    return found
+
+
+def judge_facts(
+    ground: Ground, table: Dataset, store: FeatureStore, kept: KeptResults, progress: Progress, *, seed: int = 0
+) -> tuple[Control | None, dict[str, Any] | None, str | None]:
+    """Return the control that sees facts of the files alone, the probe of single facts, and why there is none.
+
+    The probe is what `Shortcuts.to_json` says; None where a class has too few pictures.
+
+    Facts are of bytes, and bytes are of keys, so that what was found once holds as long as the pictures do.
+
+    Parameters
+    ----------
+    ground : Ground
+        Whose pictures.
+    table : Dataset
+        Where their files are.
+    store : FeatureStore
+    kept : KeptResults
+    progress : Progress
+    seed : int
+        Of draws, folds and trees.
+    """
+    missing: list[str] = []
+
+    def compute() -> Result:
+        progress.say("a control on facts of the files")
+        # One file of each picture, as the examples have it.
+        facts = read_facts(table.origin.root, ground.examples.rows, store.index).facts
+        known = [facts.get(row.path) for row in ground.examples.rows]
+        if None in known:
+            missing.append(f"{known.count(None):,} of {len(known):,}")
+            raise FileNotFoundError
+        return _learn_facts(ground, known, seed)  # type: ignore[arg-type]
+
+    try:
+        result = kept.recall("facts", {**ground.pictures, "seed": seed}, compute)
+    except FileNotFoundError:
+        return None, None, f"no control on facts of the files: {missing[0]} are gone, changed, or have no header"
+    return _control("facts", ground, result, features=False), result.values["shortcuts"], None
+
+
+def draw_training(ground: Ground, most: int, *, seed: int) -> NDArray[np.intp]:
+    """Return positions of training pictures, rising: all, or as many as `most`, drawn."""
+    train = np.arange(ground.count("train"))
+    if len(train) <= most:
+        return train
+    drawn = np.sort(np.random.default_rng(seed).choice(train, most, replace=False))
+    # Every class stays known, however rare.
+    _, first = np.unique(ground.labels[train], return_index=True)
+    return np.union1d(drawn, first)
+
+
+def _learn(ground: Ground, seed: int, progress: Progress) -> Result:
+    progress.say(f"controls on {ground.inputs.label}")
+    chosen = draw_training(ground, min(MOST, _rows_at_a_time(ground)), seed=seed)
+    X, labels = ground.read(chosen), ground.labels[chosen]
+    shuffled = np.random.default_rng(seed).permutation(labels)
+    plans: dict[Name, tuple[str, dict[str, Any], NDArray[np.int32]]] = {
+        "neighbours": ("knn", {"neighbours": NEIGHBOURS}, labels),
+        "centroid": ("centroid", {}, labels),
+        "shuffled": ("ridge", {"alpha": ALPHA}, shuffled),
+    }
+    values: dict[str, Any] = {}
+    right: dict[str, NDArray[Any]] = {}
+    for name in ON_FEATURES:
+        head, settings, y = plans[name]
+        started = time.perf_counter()
+        record = HEADS[head]
+        trained = record.make(record.complete(settings), seed=seed).fit(X, y)
+        says, are_probabilities = _say(ground, trained)
+        judged = _judge(ground, says, are_probabilities=are_probabilities, since=started, learned_from=len(X))
+        values[name], right[name] = judged.values, judged.arrays["right"]
+    return Result(values, right)
+
+
+def _say(ground: Ground, trained: Any) -> tuple[Doubles, bool]:
+    """Return scores (m, c) of the validation and test pictures, read and judged in blocks."""
+    held_out = np.arange(ground.count("train"), len(ground.labels))
+    parts, are_probabilities = [np.empty((0, len(ground.examples.classes)))], False
+    step = _rows_at_a_time(ground)
+    for start in range(0, len(held_out), step):
+        X = ground.read(held_out[start : start + step])
+        for at in range(0, len(X), _BLOCK):
+            scores, are_probabilities = scores_of(trained, X[at : at + _BLOCK])
+            parts.append(scores)
+    return np.concatenate(parts), are_probabilities
+
+
+def _rows_at_a_time(ground: Ground) -> int:
+    return max(_BLOCK, NUMBERS // ground.inputs.width)
+
+
+def _say_majority(ground: Ground) -> Doubles:
+    counts = np.bincount(ground.labels[ground.where("train")], minlength=len(ground.examples.classes))
+    held_out = len(ground.labels) - ground.count("train")
+    return np.tile(counts / counts.sum(), (held_out, 1))
+
+
+def _learn_facts(ground: Ground, facts: Sequence[FileFacts], seed: int) -> Result:
+    from ..models.probes import probabilities_by_facts
+
+    started = time.perf_counter()
+    train = draw_training(ground, MOST, seed=seed)
+    held_out = np.arange(ground.count("train"), len(ground.labels))
+    table = tabulate_facts(facts)
+    says = np.zeros((0, len(ground.examples.classes)))
+    if len(held_out):
+        says = probabilities_by_facts(table[train], ground.labels[train], table[held_out], seed=seed)
+    probe = probe_shortcuts(facts, [row.label for row in ground.examples.rows], groups=ground.groups, seed=seed)
+    result = _judge(ground, says, are_probabilities=True, since=started, learned_from=len(train))
+    return Result({**result.values, "shortcuts": None if probe is None else probe.to_json()}, result.arrays)
+
+
+def _judge(
+    ground: Ground,
+    says: Doubles,
+    *,
+    are_probabilities: bool,
+    since: float | None = None,
+    learned_from: int | None = None,
+) -> Result:
+    """Return what is kept of a control, from its scores (m, c) of the validation and test pictures."""
+    train = ground.count("train")
+    right = np.zeros(len(ground.labels), dtype=bool)
+    right[train:] = says.argmax(axis=1) == ground.labels[train:]
+    metrics = {}
+    for split in JUDGED:
+        part = ground.where(split)
+        of_split = says[part.start - train : part.stop - train]
+        metrics[split] = ground.evaluate(split, of_split, are_probabilities=are_probabilities)
+    values = {
+        "metrics": metrics,
+        "learned_from": train if learned_from is None else learned_from,
+        "seconds": round(time.perf_counter() - since, 3) if since else 0.0,
+    }
+    return Result(values, {"right": right})
+
+
+def _control(name: Name, ground: Ground, result: Result, *, features: bool) -> Control:
+    values = result.values
+    metrics, learned_from, seconds = values["metrics"], values["learned_from"], values["seconds"]
+    return Control(name, ground, features, result.arrays["right"], metrics, learned_from, seconds)

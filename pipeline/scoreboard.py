@@ -1,0 +1,108 @@
+"""The table of the report: a row per family of runs, the best first, then the controls. From report.json."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .rendering import Record, describe_settings
+from .units import format_points
+
+COLUMNS = ("backbone", "head", "settings", "validation", "test", "to the best", "ms", "train", "MB")
+NUMBERS = ("validation", "ms", "train", "MB")
+"""Aligned to the right."""
+CAPTION = (
+    "Accuracy in percent, the best by validation first; test with its 95 % interval; the difference to the best is on\n"
+    "the same pictures, its interval as wide as the number of comparisons asks. ms: per picture at prediction; train:\n"
+    "seconds; MB: with the backbone. Below the line controls, which must not be good or need no training."
+)
+LIKE_BEST = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Scoreboard:
+    """Cells, in the order of `COLUMNS`."""
+
+    runs: tuple[tuple[str, ...], ...]
+    controls: tuple[tuple[str, ...], ...]
+
+
+def tabulate(report: Record, *, every: bool = False) -> Scoreboard:
+    """Return the table of a report.
+
+    Parameters
+    ----------
+    report : dict
+        The content of report.json.
+    every : bool
+        Controls on the features of all runs; by default on those of the best only.
+    """
+    first = report["runs"][0]["features_digest"]
+    controls = [each for each in report["controls"] if every or each["features_digest"] in (None, first)]
+    return Scoreboard(tuple(_rows(report)), tuple(map(_control_cells, controls)))
+
+
+def _rows(report: Record) -> Iterator[tuple[str, ...]]:
+    seeds = {each["family"]: each for each in report["seeds"]}
+    by_other = {each["other"]: each for each in report["comparisons"]}
+    families: dict[str, list[Record]] = {}
+    for run in report["runs"]:
+        families.setdefault(run["family"], []).append(run)
+    for number, (family, members) in enumerate(families.items()):
+        compared = next((by_other[run["run"]] for run in members if run["run"] in by_other), None)
+        difference = LIKE_BEST if number == 0 and report["best"] else _difference(compared)
+        yield _run_cells(members, seeds.get(family), report["split"], difference)
+
+
+def _run_cells(members: Sequence[Record], seeds: Record | None, split: str | None, difference: str) -> tuple[str, ...]:
+    first, cost = members[0], members[0]["cost"]
+    settings = describe_settings(first, seed=len(members) == 1)
+    validation, test = first["metrics"]["validation"], _percent(first["metrics"]["test"])
+    middle = validation["accuracy"]
+    if len(members) > 1:
+        settings = f"{settings} {len(members)} seeds".strip()
+    if seeds is not None:
+        middle = seeds["validation"]
+        if split == "test":
+            test = _percent({"accuracy": seeds["mean"], "accuracy_interval": seeds["interval"]})
+    milliseconds = cost["milliseconds"]
+    return (
+        first["inputs"],
+        first["head"],
+        settings,
+        "-" if middle is None else f"{100 * middle:.1f}",
+        test,
+        difference,
+        "-" if milliseconds is None else f"{'≤ ' if cost['at_most'] else ''}{milliseconds:.1f}",
+        f"{first['seconds']:.1f}",
+        "-" if cost["bytes"] is None else f"{cost['bytes'] / 1e6:.1f}",
+    )
+
+
+def _control_cells(control: Record) -> tuple[str, ...]:
+    validation = control["metrics"]["validation"]["accuracy"]
+    return (
+        control["inputs"] or "-",
+        control["name"],
+        "",
+        "-" if validation is None else f"{100 * validation:.1f}",
+        _percent(control["metrics"]["test"]),
+        "",
+        "",
+        "",
+        "",
+    )
+
+
+def _difference(comparison: Record | None) -> str:
+    """Return the other's accuracy minus that of the best, in points."""
+    if comparison is None:
+        return "-"
+    # Read from the other's side, ends change places.
+    high, low = (-end for end in comparison["family_interval"])
+    return f"{format_points(-comparison['difference'], sign=True)} [{format_points(low)}, {format_points(high)}]"
+
+
+def _percent(metrics: Record) -> str:
+    if metrics["accuracy"] is None:
+        return "-"
+    low, high = metrics["accuracy_interval"]
+    return f"{100 * metrics['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
