@@ -54,7 +54,9 @@ class Scale:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             steps = (1.0,) if last - first > 1 else (1.0, 2.0, 5.0)
             ticks = [step * 10.0**power for power in range(first - 1, last + 1) for step in steps]
-            return [tick for tick in ticks if self.low * (1 - 1e-9) <= tick <= self.high * (1 + 1e-9)]
+            within = [tick for tick in ticks if self.low * (1 - 1e-9) <= tick <= self.high * (1 + 1e-9)]
+            if len(within) > 2:
+                return within
         step = _round_step((self.high - self.low) / 5)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(index * step, 10) for index in range(first, last + 1)]
@@ -267,10 +269,10 @@ def _shares(values: Sequence[float], bounds: Sequence[float]) -> Scale:
     """Return a scale of shares that shows the values, and the bounds but for those far away."""
     least, most = min(values), max(values)
     room = max(1.5 * (most - least), 0.04)
-    low = min([least - 0.01, *(bound for bound in bounds if bound > least - room)])
-    high = max([most, *(bound for bound in bounds if bound < most + room)])
+    low = max(0.0, min([least - 0.01, *(bound for bound in bounds if bound > least - room)]))
+    high = max([most, low + 0.01, *(bound for bound in bounds if bound < most + room)])
     step = _round_step((high - low) / 5)
-    return _vertical(max(0.0, math.floor(low / step) * step), min(1.0, math.ceil(high / step) * step))
+    return _vertical(math.floor(low / step) * step, min(1.0, math.ceil(high / step) * step))
 
 
 def _axis(title: str, scale: Scale, text: Any) -> Axis:
