@@ -35,6 +35,8 @@ NUMBERS = 50_000_000
 NEIGHBOURS = 10
 ALPHA = 1000.0
 """Penalty of the head that learns shuffled labels; it need not be good."""
+SHUFFLES = 3
+"""Of several shuffles the one in the middle counts: a single one may point the right way by luck."""
 _BLOCK = 1024
 _TITLES: dict[Name, str] = {
     "majority": "majority",
@@ -159,40 +161,64 @@ def draw_training(ground: Ground, most: int, *, seed: int) -> NDArray[np.intp]:
     return np.union1d(drawn, first)
 
 
+def shuffle_labels(labels: NDArray[np.int32], *, seed: int) -> NDArray[np.int32]:
+    """Return labels (n,) in which each class has as many of every label as all classes together have.
+
+    A plain shuffle of two classes that lie far apart gives one of them more of its own label by luck, and a
+    head that learns that is right, or wrong, in far more cases than luck of the pictures would explain.
+    """
+    random = np.random.default_rng(seed)
+    share = np.bincount(labels) / len(labels)
+    shuffled = np.empty_like(labels)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        wanted = share * len(own)
+        counts = np.floor(wanted).astype(np.intp)
+        # What is left over goes to the labels that lack most, with luck between equals.
+        lacking = np.argsort(counts - wanted + 1e-9 * random.random(len(share)))
+        counts[lacking[: len(own) - counts.sum()]] += 1
+        shuffled[own] = random.permutation(np.repeat(np.arange(len(share)), counts))
+    return shuffled
+
+
 def _learn(ground: Ground, seed: int, progress: Progress) -> Result:
     progress.say(f"controls on {ground.inputs.label}")
     chosen = draw_training(ground, min(MOST, _rows_at_a_time(ground)), seed=seed)
     X, labels = ground.read(chosen), ground.labels[chosen]
-    shuffled = np.random.default_rng(seed).permutation(labels)
-    plans: dict[Name, tuple[str, dict[str, Any], NDArray[np.int32]]] = {
-        "neighbours": ("knn", {"neighbours": NEIGHBOURS}, labels),
-        "centroid": ("centroid", {}, labels),
-        "shuffled": ("ridge", {"alpha": ALPHA}, shuffled),
+    shuffles = [shuffle_labels(labels, seed=seed + number) for number in range(SHUFFLES)]
+    plans: dict[Name, tuple[str, dict[str, Any], list[NDArray[np.int32]]]] = {
+        "neighbours": ("knn", {"neighbours": NEIGHBOURS}, [labels]),
+        "centroid": ("centroid", {}, [labels]),
+        "shuffled": ("ridge", {"alpha": ALPHA}, shuffles),
     }
     values: dict[str, Any] = {}
     right: dict[str, NDArray[Any]] = {}
     for name in ON_FEATURES:
-        head, settings, y = plans[name]
+        head, settings, learned = plans[name]
         started = time.perf_counter()
         record = HEADS[head]
-        trained = record.make(record.complete(settings), seed=seed).fit(X, y)
+        trained = [record.make(record.complete(settings), seed=seed).fit(X, y) for y in learned]
         says, are_probabilities = _say(ground, trained)
-        judged = _judge(ground, says, are_probabilities=are_probabilities, since=started, learned_from=len(X))
-        values[name], right[name] = judged.values, judged.arrays["right"]
+        judged = [_judge(ground, each, are_probabilities=are_probabilities) for each in says]
+        middle = sorted(judged, key=lambda each: int(each.arrays["right"].sum()))[len(judged) // 2]
+        seconds = round(time.perf_counter() - started, 3)
+        values[name] = {**middle.values, "learned_from": len(X), "seconds": seconds}
+        right[name] = middle.arrays["right"]
     return Result(values, right)
 
 
-def _say(ground: Ground, trained: Any) -> tuple[Doubles, bool]:
-    """Return scores (m, c) of the validation and test pictures, read and judged in blocks."""
+def _say(ground: Ground, trained: Sequence[Any]) -> tuple[list[Doubles], bool]:
+    """Return the scores (m, c) of each head of the validation and test pictures, read and judged in blocks."""
     held_out = np.arange(ground.count("train"), len(ground.labels))
-    parts, are_probabilities = [np.empty((0, len(ground.examples.classes)))], False
-    step = _rows_at_a_time(ground)
+    parts: list[list[Doubles]] = [[np.empty((0, len(ground.examples.classes)))] for _ in trained]
+    are_probabilities, step = False, _rows_at_a_time(ground)
     for start in range(0, len(held_out), step):
         X = ground.read(held_out[start : start + step])
-        for at in range(0, len(X), _BLOCK):
-            scores, are_probabilities = scores_of(trained, X[at : at + _BLOCK])
-            parts.append(scores)
-    return np.concatenate(parts), are_probabilities
+        for head, said in zip(trained, parts, strict=True):
+            for at in range(0, len(X), _BLOCK):
+                scores, are_probabilities = scores_of(head, X[at : at + _BLOCK])
+                said.append(scores)
+    return [np.concatenate(said) for said in parts], are_probabilities
 
 
 def _rows_at_a_time(ground: Ground) -> int:
@@ -216,18 +242,13 @@ def _learn_facts(ground: Ground, facts: Sequence[FileFacts], seed: int) -> Resul
     if len(held_out):
         says = probabilities_by_facts(table[train], ground.labels[train], table[held_out], seed=seed)
     probe = probe_shortcuts(facts, [row.label for row in ground.examples.rows], groups=ground.groups, seed=seed)
-    result = _judge(ground, says, are_probabilities=True, since=started, learned_from=len(train))
-    return Result({**result.values, "shortcuts": None if probe is None else probe.to_json()}, result.arrays)
+    judged = _judge(ground, says, are_probabilities=True)
+    about = {"learned_from": len(train), "seconds": round(time.perf_counter() - started, 3)}
+    shortcuts = None if probe is None else probe.to_json()
+    return Result({**judged.values, **about, "shortcuts": shortcuts}, judged.arrays)
 
 
-def _judge(
-    ground: Ground,
-    says: Doubles,
-    *,
-    are_probabilities: bool,
-    since: float | None = None,
-    learned_from: int | None = None,
-) -> Result:
+def _judge(ground: Ground, says: Doubles, *, are_probabilities: bool) -> Result:
     """Return what is kept of a control, from its scores (m, c) of the validation and test pictures."""
     train = ground.count("train")
     right = np.zeros(len(ground.labels), dtype=bool)
@@ -237,12 +258,7 @@ def _judge(
         part = ground.where(split)
         of_split = says[part.start - train : part.stop - train]
         metrics[split] = ground.evaluate(split, of_split, are_probabilities=are_probabilities)
-    values = {
-        "metrics": metrics,
-        "learned_from": train if learned_from is None else learned_from,
-        "seconds": round(time.perf_counter() - since, 3) if since else 0.0,
-    }
-    return Result(values, {"right": right})
+    return Result({"metrics": metrics, "learned_from": train, "seconds": 0.0}, {"right": right})
 
 
 def _control(name: Name, ground: Ground, result: Result, *, features: bool) -> Control:

@@ -1,4 +1,4 @@
-"""Judged pictures that have a twin among the training pictures, and how good a run is without them.
+"""Judged pictures that have a twin among those that heads were made with, and how good a run is without them.
 
 The same picture saved again, made smaller or mirrored: a head that has learned the one need not see
 anything in the other. Exact copies are in one split from the beginning; these are not.
@@ -21,6 +21,7 @@ from .progress import Progress
 PRODUCTS = 3e11
 """Multiplications that looking for twins may take: some seconds. Beyond it, judged pictures are drawn."""
 SHOWN = 100
+_EARLIER = {"validation": "training", "test": "training or validation"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Leaks:
     looked_at: int
     """Judged pictures."""
     images: int
-    """Of them, those with a twin among the training pictures."""
+    """Of them, those with a twin among the pictures of earlier splits, which train and choose."""
     pairs: tuple[dict[str, Any], ...]
     """The first of them, the most alike first: paths, labels, splits, cosine, correlation, mirrored."""
     run: str
@@ -48,8 +49,8 @@ class Leaks:
         paths = " = ".join(self.pairs[0]["paths"])
         without = "" if self.accuracy_without is None else f", and {self.accuracy_without:.1%} without them"
         return (
-            f"leak: {self.images:,} of {self.looked_at:,} {self.split} pictures have a near-duplicate among the "
-            f"training pictures ({paths}{', ...' if self.images > 1 else ''}): expected none; {self.run} has "
+            f"leak: {self.images:,} of {self.looked_at:,} {self.split} pictures have a near-duplicate in "
+            f"{_EARLIER[self.split]} ({paths}{', ...' if self.images > 1 else ''}): expected none; {self.run} has "
             f"{self.accuracy:.1%} with them{without}; look at them with demijohn audit, and give twins one group"
         )
 
@@ -62,7 +63,7 @@ class Leaks:
 def find_leaks(
     best: Judgement, name: str, split: str, table: Dataset, kept: KeptResults, progress: Progress, *, seed: int = 0
 ) -> Leaks | None:
-    """Return the judged pictures that have a twin among the training pictures; None with no such pictures.
+    """Return the judged pictures that have a twin in an earlier split; None with no such pictures.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def find_leaks(
         return None
 
     def compute() -> Result:
-        progress.say(f"near-duplicates of {split} pictures among the training pictures")
+        progress.say(f"near-duplicates of {split} pictures in {_EARLIER[split]}")
         return _look(ground, split, table, seed)
 
     about = {**ground.identity, "split": split, "seed": seed, "root": str(table.origin.root)}
@@ -104,17 +105,17 @@ def find_leaks(
 
 def _look(ground: Ground, split: str, table: Dataset, seed: int) -> Result:
     part, width = ground.where(split), ground.inputs.width
-    train, judged = np.arange(ground.count("train")), np.arange(part.start, part.stop)
+    earlier, judged = np.arange(part.start), np.arange(part.start, part.stop)
     random = np.random.default_rng(seed)
-    train = _draw(train, NUMBERS // width, random)
-    judged = _draw(judged, int(PRODUCTS / (len(train) * width)), random)
-    rows = scale_rows(ground.read(np.concatenate([train, judged])))
-    members, among = np.arange(len(train), len(rows)), np.arange(len(train))
-    found, cosines = nearest(rows, members, among, count=min(CANDIDATES, len(train)), least=CANDIDATE)
+    earlier = _draw(earlier, NUMBERS // width, random)
+    judged = _draw(judged, int(PRODUCTS / (len(earlier) * width)), random)
+    rows = scale_rows(ground.read(np.concatenate([earlier, judged])))
+    members, among = np.arange(len(earlier), len(rows)), np.arange(len(earlier))
+    found, cosines = nearest(rows, members, among, count=min(CANDIDATES, len(earlier)), least=CANDIDATE)
     examples, there = ground.examples.rows, _paths(table)
     which, column = np.nonzero(found >= 0)
     pairs = [
-        (examples[judged[one]], examples[train[found[one, at]]], float(cosines[one, at]), int(judged[one]))
+        (examples[judged[one]], examples[earlier[found[one, at]]], float(cosines[one, at]), int(judged[one]))
         for one, at in zip(which, column, strict=True)
     ]
     small = read_small(table.origin.root, {there[row.key] for pair in pairs for row in pair[:2] if row.key in there})

@@ -9,7 +9,7 @@ import pytest
 from demijohn.cache import KeptResults
 from demijohn.pipeline import controls as controls_module
 from demijohn.pipeline import report_heads
-from demijohn.pipeline.controls import Control, draw_training, make_controls
+from demijohn.pipeline.controls import Control, draw_training, make_controls, shuffle_labels
 from demijohn.pipeline.judgements import Ground
 from demijohn.pipeline.progress import SILENT
 from sklearn.neighbors import KNeighborsClassifier
@@ -61,6 +61,19 @@ def test_they_are_made_once_and_again_for_other_pictures(tmp_path: Path, monkeyp
         ground = find_ground(make_store(tmp_path / f"store{images[2]}", images=images))
         make_controls([ground], KeptResults(tmp_path / "kept", 1), SILENT)
     assert len(made) == len(set(made)) == 2
+
+
+@pytest.mark.parametrize("sizes", [(50, 50), (90, 10), (7, 5, 3), (1, 1), (100, 1, 1)])
+def test_shuffled_labels_tell_nothing_of_the_class_not_even_by_luck(sizes: tuple[int, ...]) -> None:
+    labels = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    for seed in range(20):
+        shuffled = shuffle_labels(labels, seed=seed)
+        for label, size in enumerate(sizes):
+            expected = np.array(sizes) / sum(sizes) * size
+            assert np.abs(np.bincount(shuffled[labels == label], minlength=len(sizes)) - expected).max() < 1 + 1e-9
+    assert not np.array_equal(
+        shuffle_labels(np.repeat(labels, 9), seed=1), shuffle_labels(np.repeat(labels, 9), seed=2)
+    )
 
 
 def test_a_draw_keeps_every_class(tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ def add_run(
         "examples_digest": ground.digest,
         "seconds": 1.0,
         "request": {"folds": None, "refit": False, "calibrated": False},
-        "head_file": "head.skops",
-        "selection_file": "head.skops",
+        "head_file": f"head{record.estimator().suffix}",  # type: ignore[attr-defined]
+        "selection_file": f"head{record.estimator().suffix}",  # type: ignore[attr-defined]
         "head_bytes": 1000,
         "head_milliseconds": 0.01,
         **about,
