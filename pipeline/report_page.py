@@ -212,14 +212,14 @@ def _draw_learning(curve: Record | None) -> dict[str, Any] | None:
     return None if curve is None or chart is None else {"chart": chart, "sentence": curve["sentence"]}
 
 
-def _draw_curves(runs: Sequence[Run], records: Sequence[Record]) -> list[tuple[str, Chart]]:
-    """Return loss and accuracy of every run that learned in epochs."""
+def _draw_curves(runs: Sequence[Run], records: Sequence[Record]) -> list[tuple[str, list[Chart]]]:
+    """Return loss and accuracy of every run that learned in epochs, by its name."""
     found = []
     for run, record in zip(runs, records, strict=True):
-        name = record["name"]
         history = run.history
-        charts = [draw_history(history, column, title=name) for column in ("loss", "accuracy")]
-        found += [(name, chart) for chart in charts if chart is not None]
+        drawn = [draw_history(history, column, title=record["name"]) for column in ("loss", "accuracy")]
+        if charts := [chart for chart in drawn if chart is not None]:
+            found.append((record["name"], charts))
     return found
 
 
