@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH, HEIGHT = 380, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 62, 20, 10, 40
 COLOURS = 10
 """Colours; a number beyond begins anew. With four shapes, 20 numbers differ in one of both."""
 SHAPES = (

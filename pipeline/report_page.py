@@ -132,15 +132,17 @@ class Album:
 def tell_sureness(probability: float | None) -> str:
     """Return a probability in percent with a blank before it; nothing where there is none.
 
-    >>> tell_sureness(0.734), tell_sureness(0.99999), tell_sureness(0.0002), tell_sureness(None)
-    (' 73 %', ' >99.9 %', ' <0.1 %', '')
+    >>> [tell_sureness(p).replace("\\u00a0", "_") for p in (0.734, 0.99999, 0.0002)], tell_sureness(None)
+    ([' 73_%', ' >99.9_%', ' <0.1_%'], '')
     """
     if probability is None:
         return ""
     if probability > 0.999 or probability < 0.001:
-        return " >99.9 %" if probability > 0.5 else " <0.1 %"
-    digits = 0 if 0.01 <= probability <= 0.99 else 1
-    return f" {100 * probability:.{digits}f} %"
+        told = ">99.9" if probability > 0.5 else "<0.1"
+    else:
+        told = f"{100 * probability:.{0 if 0.01 <= probability <= 0.99 else 1}f}"
+    # A number and its sign stay on one line.
+    return f" {told}\N{NO-BREAK SPACE}%"
 
 
 def _choose_pointed(judged: Predictions, gallery: Gallery) -> set[Key]:

@@ -11,6 +11,7 @@ from ..cache.runs import Run
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset
 from .inputs import JOINT, extraction_command
+from .labelling import Labelling
 from .rendering import Record, command_of
 
 _TOLD = ("settings", "found", "seed", "views", "augment", "tta", "features_digest", "created", "versions", "machine")
@@ -62,7 +63,10 @@ def _extraction(features: FeatureSet, table: Dataset) -> str:
     program, *options = shlex.split(extraction_command(features, table.name))
     root = table.origin.root
     source: Path = root / table.origin.table if table.origin.table else root
-    return shlex.join([program, str(source), *options])
+    asked = Labelling.from_json(table.origin.labelling).to_options()
+    if table.origin.seed:
+        asked += ["--seed", str(table.origin.seed)]
+    return shlex.join([program, str(source), *options, *asked])
 
 
 def _told(record: Record) -> Record:
