@@ -16,6 +16,7 @@ from .errors import (
     StoreNotWritable,
     UnknownDataset,
     UnknownFeatures,
+    UnknownRun,
 )
 from .export import Exported, export_features
 from .features import Begun, FeatureSet, Speed
@@ -65,6 +66,7 @@ __all__ = [
     "StoreNotWritable",
     "UnknownDataset",
     "UnknownFeatures",
+    "UnknownRun",
     "Verification",
     "differences",
     "export_features",

@@ -8,6 +8,7 @@ CacheError
 ├── MissingFeatures (LookupError)    some image has no row yet
 ├── UnknownFeatures (LookupError)    no feature set, or several, fit the request
 ├── UnknownDataset (LookupError)     no data set, or several, fit the request
+├── UnknownRun (LookupError)         no run, or several, fit the request
 └── StoreNotWritable (OSError)       the disk is full, or the folder may not be written
 
 Every message is one line: the fact, what was expected, what was found, the command that mends it.
@@ -44,6 +45,10 @@ class UnknownFeatures(CacheError, LookupError):
 
 class UnknownDataset(CacheError, LookupError):
     """The store holds no data set that fits the request, or more than one."""
+
+
+class UnknownRun(CacheError, LookupError):
+    """The store holds no run that fits the request, or more than one."""
 
 
 class StoreNotWritable(CacheError, OSError):

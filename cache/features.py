@@ -13,7 +13,7 @@ a reader never sees a row missing. A row in two parts counts once.
 
 import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,6 +125,12 @@ class FeatureSet:
     def keys(self) -> set[Key]:
         """Return the keys of all rows."""
         return {key for part in self.parts() for key in keys_from_array(part.keys)}
+
+    def find(self, keys: Collection[Key]) -> set[Key]:
+        """Return which of some keys have a row; cheaper than `keys` where few are asked for."""
+        wanted = np.unique(keys_to_array(list(keys)))
+        places = [match_keys(wanted, part.keys)[0] for part in self.parts()]
+        return {key for here in places for key in keys_from_array(wanted[here])}
 
     @property
     def width(self) -> int:

@@ -21,6 +21,8 @@ from .part import Key
 
 _P = TypeVar("_P", str, Path)
 _TRUST_AFTER_NS = 2_000_000_000
+_FEW = 10_000
+"""So many paths are looked up one by one; of more, all that is known is read at once."""
 _LAYOUT = 1
 """Raised with every change of the tables: a database of another layout is rebuilt."""
 _SCHEMA = f"""
@@ -80,17 +82,20 @@ class FileIndex:
 
         A file that cannot be examined (gone, no permission) is left out.
         """
+        here = os.path.join(os.getcwd(), "")
+        whole = {path: text if os.path.isabs(text := os.fspath(path)) else here + text for path in paths}
+        query, values = "SELECT path, size, mtime_ns, key FROM files", tuple(map(os.fsencode, whole.values()))
+        if len(whole) <= _FEW:
+            query += f" WHERE path IN ({','.join('?' * len(whole))})"
         known = {
             os.fsdecode(path): (size, mtime, key)
-            for path, size, mtime, key in self._select("SELECT path, size, mtime_ns, key FROM files")
+            for path, size, mtime, key in self._select(query, values if len(whole) <= _FEW else ())
             # A zeroed page gives rows of nothing.
             if isinstance(path, bytes) and isinstance(key, bytes) and len(key) == 32
         }
-        here = os.path.join(os.getcwd(), "")
         keys = {}
-        for path in paths:
-            text = os.fspath(path)
-            entry = known.get(text if os.path.isabs(text) else here + text)
+        for path, text in whole.items():
+            entry = known.get(text)
             if entry and _stamp(text) == entry[:2]:
                 keys[path] = entry[2]
         return keys

@@ -185,6 +185,8 @@ def read_predictions(path: Path) -> Predictions:
     DamagedFile
         The file cannot be read or an array is missing.
     """
+    if not path.exists():
+        raise DamagedFile(f"{path} is not there: expected it in every run; {_MEND}")
     with reading_hdf5(path, _MEND) as file:
         predictions = Predictions(
             keys=np.ascontiguousarray(file["keys"][:]).view(KEY_DTYPE).reshape(-1),

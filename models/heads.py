@@ -90,7 +90,22 @@ def find_head(name: str) -> HeadRecord:
 
 
 def load_head(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """Return a saved head as a function from features (n, d) to scores (n, c).
+    """Return a saved head as a function from features (n, d) to scores (n, c); see `open_head`."""
+    return load_scorer(path)[0]
+
+
+def load_scorer(path: Path) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float64]], bool]:
+    """Return a saved head as a function from features (n, d) to scores (n, c), and whether they are probabilities."""
+    head = open_head(path)
+    if path.suffix == ".keras":
+        from .dense import probabilities
+
+        return lambda X: probabilities(head, X), True
+    return lambda X: scores_of(head, X)[0], hasattr(head, "predict_proba")
+
+
+def open_head(path: Path) -> Any:
+    """Return what a saved head consists of: a scikit-learn pipeline, or a Keras network to logits.
 
     No code in the file is run: skops admits scikit-learn's own types only, Keras loads in safe mode.
 
@@ -102,16 +117,13 @@ def load_head(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float64]
     try:
         if path.suffix == ".keras":
             from .backend import import_keras
-            from .dense import probabilities
 
-            network = import_keras().saving.load_model(path, safe_mode=True)
-            return lambda X: probabilities(network, X)
+            return import_keras().saving.load_model(path, safe_mode=True)
         import skops.io
 
-        pipeline = skops.io.load(path, trusted=[])
+        return skops.io.load(path, trusted=[])
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, BadZipFile) as error:
         raise BadWeights(f"{path} cannot be loaded as a head: {error}; train it again with --force") from error
-    return lambda X: scores_of(pipeline, X)[0]
 
 
 def _estimator(module: str, name: str) -> Callable[[], Callable[..., Head]]:

@@ -10,13 +10,13 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 Doubles = NDArray[np.float64]
-TINY = 1e-12
-"""Probabilities below count as this."""
+SURE = 1e-7
+"""Probabilities below count as this, as in the log loss: what a softmax in float32 gives below is noise."""
 
 
 def to_logits(scores: Doubles, *, are_probabilities: bool) -> Doubles:
     """Return what is divided by a temperature: decision values as they are, of probabilities the logarithm."""
-    return np.log(np.clip(scores, TINY, None)) if are_probabilities else scores
+    return np.log(np.clip(scores, SURE, None)) if are_probabilities else scores
 
 
 def calibrate(scores: Doubles, temperature: float, *, are_probabilities: bool) -> Doubles:

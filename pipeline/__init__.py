@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .auditing import audit
+    from .classifier import Classifier
     from .errors import (
         DatasetClash,
         InvalidRequest,
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
+    from .prediction import Prediction, PredictionStream, predict
     from .recomputation import Recomputation, recompute_rows
     from .report import Report
     from .reporting import report_heads
     from .training import train_head, train_heads
+    from .transformer import BottleneckFeatures
     from .upkeep import (
         Change,
         Holding,
@@ -45,7 +48,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Audit": "findings",
+    "BottleneckFeatures": "transformer",
     "Change": "upkeep",
+    "Classifier": "classifier",
     "DatasetClash": "errors",
     "Explanation": "outlook",
     "Extraction": "extraction",
@@ -59,6 +64,8 @@ _HOMES = {
     "OtherNumbers": "errors",
     "Outlook": "outlook",
     "PipelineError": "errors",
+    "Prediction": "prediction",
+    "PredictionStream": "prediction",
     "Recomputation": "recomputation",
     "Report": "report",
     "TooManyUnreadable": "errors",
@@ -73,6 +80,7 @@ _HOMES = {
     "extract_features": "extraction",
     "list_features": "upkeep",
     "plan_features": "outlook",
+    "predict": "prediction",
     "prune_cache": "upkeep",
     "recompute_rows": "recomputation",
     "remove_features": "upkeep",
@@ -85,7 +93,9 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "BottleneckFeatures",
     "Change",
+    "Classifier",
     "DatasetClash",
     "Explanation",
     "Extraction",
@@ -99,6 +109,8 @@ __all__ = [
     "OtherNumbers",
     "Outlook",
     "PipelineError",
+    "Prediction",
+    "PredictionStream",
     "Recomputation",
     "Report",
     "TooManyUnreadable",
@@ -113,6 +125,7 @@ __all__ = [
     "extract_features",
     "list_features",
     "plan_features",
+    "predict",
     "prune_cache",
     "recompute_rows",
     "remove_features",

@@ -12,6 +12,7 @@ from . import answers, options
 from .cache_commands import cache
 from .console import print_json, run_command
 from .labelling_options import labelling_options
+from .prediction_commands import predict_command
 from .progress import Progress
 
 
@@ -301,6 +302,7 @@ def heads_command(as_json: bool, **_: Any) -> None:
 
 
 demijohn.add_command(cache)
+demijohn.add_command(predict_command)
 
 
 def main() -> None:

@@ -118,16 +118,24 @@ def finding_keys(listing: Listing, index: FileIndex) -> Iterator[Future[FoundKey
 def _find_keys(listing: Listing, index: FileIndex, ended: Event) -> FoundKeys:
     # Text, since there may be a million, and paths are slow; a table may name whole paths.
     paths = {os.path.join(listing.root, found.path.replace("/", os.sep)): found.path for found in listing.files}
-    known = index.recall(paths)
-    keys = {paths[path]: key for path, key in known.items()}
-    unknown = [path for path in paths if path not in known]
+    keys, skipped, remembered = find_keys(paths, index, ended)
+    return (
+        {paths[path]: key for path, key in keys.items()},
+        [Skipped(paths[each.path], each.reason) for each in skipped],
+        remembered,
+    )
+
+
+def find_keys(paths: Collection[str], index: FileIndex, ended: Event | None = None) -> FoundKeys:
+    """Return what is known of some files, and hash the others; fewer once it has ended and nobody asks any more."""
+    keys = index.recall(paths)
+    unknown = [path for path in paths if path not in keys]
     skipped, remembered = [], []
-    # Fewer where the block has ended, and nobody asks any more.
-    for path, outcome in zip(unknown, _hash_all(unknown, ended), strict=False):
+    for path, outcome in zip(unknown, _hash_all(unknown, ended or Event()), strict=False):
         if isinstance(outcome, str):
-            skipped.append(Skipped(paths[path], outcome))
+            skipped.append(Skipped(path, outcome))
         else:
-            keys[paths[path]] = outcome.key
+            keys[path] = outcome.key
             remembered.append(outcome)
     return keys, skipped, remembered
 

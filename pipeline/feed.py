@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..cache.index import hash_bytes
 from ..cache.part import Key
+from ..cache.recipe import Recipe
 from .augmentation import ORIGINAL, View
 from .errors import UnreadableImage
 from .images import DEFAULT_POLICY, ReadingPolicy, decode_views, quiet_decoders
@@ -34,6 +35,11 @@ class Frame(NamedTuple):
     resize: str
     """Mode and filter."""
     view: View = ORIGINAL
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Frame":
+        """Return how pictures come to the network by a recipe."""
+        return cls(recipe.input_size, recipe.resize, View(recipe.view, recipe.augment))
 
 
 @dataclass(frozen=True, slots=True)

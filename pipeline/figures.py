@@ -1,5 +1,6 @@
 """Pictures for the report, drawn by matplotlib without a screen."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,6 +64,30 @@ def draw_confusion(path: Path, counts: NDArray[np.int64], classes: Sequence[str]
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     axes.set_title(_plain(title), fontsize=10)
+    _save(figure, path)
+
+
+def draw_grid(
+    path: Path, pictures: Sequence[NDArray[np.uint8]], titles: Sequence[str], doubtful: Sequence[bool]
+) -> None:
+    """Draw pictures in a grid into a PNG file, each below its title.
+
+    Parameters
+    ----------
+    path : Path
+    pictures : sequence of ndarrays of shape (h, w, 3), uint8
+    titles : sequence of str
+    doubtful : sequence of bool
+        Whose titles stand out.
+    """
+    columns = min(5, max(1, math.ceil(math.sqrt(len(pictures)))))
+    rows = max(1, math.ceil(len(pictures) / columns))
+    figure = _figure(2.2 * columns, 2.5 * rows)
+    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+        axes.set_axis_off()
+    for axes, pixels, title, doubt in zip(figure.axes, pictures, titles, doubtful, strict=False):
+        axes.imshow(pixels)
+        axes.set_title(_plain(title), fontsize=10, color="#aa3377" if doubt else "black")
     _save(figure, path)
 
 

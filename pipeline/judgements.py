@@ -17,6 +17,7 @@ from ..cache.part import keys_to_array
 from ..cache.results import KeptResults, Result
 from ..cache.runs import Predictions, Run, predictions_content
 from ..cache.table import SPLITS
+from .choosing import likeness
 from .evaluation import WITH_INTERVAL, WITHOUT_INTERVAL, Metrics, evaluate
 from .examples import Examples
 from .inputs import Inputs
@@ -102,10 +103,8 @@ class Judgement:
 
     @property
     def likeness(self) -> str:
-        """All that the run was made of but the seed, in no particular words."""
-        record = self.run.record
-        names = ("head", "settings", "features_digest", "examples_digest", "views", "augment", "tta", "request")
-        return repr([record.get(name) for name in names])
+        """What the run was made of but the seed."""
+        return likeness(self.run)
 
     def judged(self, name: str, split: str) -> Judged:
         """Return what the run, under a name, has right of a split."""

@@ -43,6 +43,8 @@ class Target:
     """What it lacks, by the keys that were expected."""
     added: set[Key] = field(default_factory=set)
     """Keys of the rows that were added."""
+    writer: FeatureWriter | None = None
+    """What stores the rows, where it is to outlast the pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Lanes:
         self._stack.__enter__()
         for lane in self._lanes:
             for target in lane.targets:
-                self._writers[target] = self._stack.enter_context(FeatureWriter(target.features))
+                self._writers[target] = target.writer or self._stack.enter_context(FeatureWriter(target.features))
         return self
 
     def __exit__(

@@ -48,6 +48,17 @@ def share(text: str) -> float:
     return number
 
 
+def probability(text: str) -> float:
+    """Return a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise click.BadParameter(f"expected a number from 0 to 1, found {text}")
+    return number
+
+
 def widths(text: str) -> tuple[int, ...]:
     """Return widths from text such as 256,128, or none."""
     words = [] if text == "none" else [word.strip() for word in text.split(",")]
@@ -56,7 +67,7 @@ def widths(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def common(command: Callable[..., None]) -> Callable[..., None]:
+def common(command: Callable[..., None], *, printed: str = "one JSON object") -> Callable[..., None]:
     """Add what every command takes: --store, --json, --quiet."""
 
     @click.option(
@@ -66,7 +77,7 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
         metavar="DIR",
         help="Folder that keeps everything.",
     )
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")
+    @click.option("--json", "as_json", is_flag=True, help=f"Print {printed} on stdout, nothing else there.")
     @click.option("--quiet", is_flag=True, help="No progress and no messages.")
     @functools.wraps(command)
     def wrapped(*, quiet: bool, **arguments: Any) -> None:
@@ -75,12 +86,25 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+streaming = functools.partial(common, printed="a JSON object a line")
+
+
 def _progress(*, quiet: bool) -> Progress:
     if quiet:
         return Silent()
     from .console import Terminal
 
     return Terminal()
+
+
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=120_000_000,
+    show_default=True,
+    metavar="COUNT",
+    help="Refuse larger pictures before they are decoded.",
+)
 
 
 def reading(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,14 +122,7 @@ def reading(command: Callable[..., None]) -> Callable[..., None]:
         show_default=True,
         help="What is done with JPEG files that end too early.",
     )
-    @click.option(
-        "--max-pixels",
-        type=click.IntRange(1),
-        default=120_000_000,
-        show_default=True,
-        metavar="COUNT",
-        help="Refuse larger pictures before they are decoded.",
-    )
+    @max_pixels
     @click.option("--retry", is_flag=True, help="Try again what was refused before.")
     @functools.wraps(command)
     def wrapped(*, truncated: Any, max_pixels: int, **arguments: Any) -> None:

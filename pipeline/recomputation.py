@@ -12,20 +12,14 @@ import numpy as np
 
 from ..cache.features import FeatureSet
 from ..cache.part import Key
-from ..cache.recipe import differences
 from ..cache.store import FeatureStore
 from ..models.engines import EngineChoice, choose_engine
 from ..models.errors import UnsuitableSetting
-from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
-from .augmentation import View, augment_names, augment_recipe
-from .errors import InvalidRequest, NoImages
+from .errors import NoImages
 from .feed import Frame, Picture, decoding_ahead
-from .frozen import FrozenBackbone
-from .images import ReadingPolicy
 from .progress import SILENT, Progress
-from .resizing import choose_resize
-from .survey import recipe_of
+from .reopening import find_network, request_of
 from .upkeep import choose_folders
 
 
@@ -101,22 +95,10 @@ def recompute_rows(
 def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int, progress: Progress) -> Recomputation:
     begun, recipe = features.begun, features.recipe
     assert begun is not None
-    asked = begun.provenance.get("backbone", recipe.backbone), begun.provenance.get("preprocessing")
-    record = resolve_backbone(asked[0], input_size=recipe.input_size, preprocessing=asked[1])
-    precision = recipe.precision.partition(" ")[0]
-    choice = _choose(begun.provenance, record.name, precision)
-    frozen = FrozenBackbone(record, begun.provenance["weights"], store, progress, choice=choice, precision=precision)
-    reading, mode = ReadingPolicy.of(recipe.decoder), recipe.resize.partition("-")[0]
-    tap, resize = Tap(recipe.layer, recipe.pooling), choose_resize(record.resize, mode)
-    possible = recipe_of(record, frozen.digest, reading, resize, tap=tap, precision=precision, engine=choice.engine)
-    possible = possible.of_view(recipe.view, augment_recipe(augment_names(recipe.augment)) if recipe.view else "none")
-    fields = [each for each in differences(recipe, possible) if not each.startswith("generation:")]
-    if fields:
-        raise InvalidRequest(
-            f"the rows of {recipe.folder} cannot be made again here, since the recipe would be another: "
-            f"{'; '.join(fields)}; compare with the version or the weights that made them"
-        )
-    frame = Frame(recipe.input_size, recipe.resize, View(recipe.view, recipe.augment))
+    request = request_of(store, features, progress)
+    frozen = find_network(store, features, request)
+    choice = _choose(begun.provenance, frozen.backbone.name, frozen.precision)
+    tap, frame = Tap(recipe.layer, recipe.pooling), Frame.of(recipe)
     pictures = _pictures(store, features.keys(), frame)
     if not pictures:
         raise NoImages(
@@ -127,7 +109,7 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     progress.say(f"making {len(pictures):,} rows of {features.recipe.folder} again")
     engine = frozen.start_with_fallback(choice, [tap], asked=False, keep=False)
     keys, made = [], []
-    with decoding_ahead(pictures, reading, ahead=engine.batch_size) as decoded:
+    with decoding_ahead(pictures, request["reading"], ahead=engine.batch_size) as decoded:
         for each in decoded:
             if each.pixels is not None and each.key == each.expected:
                 keys.append(each.expected)

@@ -5,9 +5,8 @@ Runs are read, judged on the same pictures, set against controls, compared, and 
 learn in epochs and the confusion matrix of the best run are pictures beside them.
 """
 
-import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,15 +14,15 @@ from ..cache.files import remove_leftovers, replacing, write_bytes, write_json, 
 from ..cache.results import KeptResults
 from ..cache.runs import Run
 from ..cache.store import FeatureStore
-from ..cache.table import SPLITS, Dataset
+from ..cache.table import SPLITS
 from .assembly import assemble_report
+from .choosing import current_examples, is_current, rank_runs
 from .controls import JUDGED
-from .errors import InvalidRequest, NotTrainable
+from .errors import InvalidRequest
 from .evaluation import confusion_matrix
-from .examples import choose_examples
 from .expectations import read_expectation
 from .figures import draw_confusion, draw_curves
-from .inputs import JOINT, Inputs
+from .inputs import JOINT
 from .judgements import Ground, judge_runs
 from .markdown import to_markdown
 from .progress import SILENT, Progress
@@ -31,7 +30,7 @@ from .remains import draw_remains
 from .rendering import command_of, to_csv
 from .report import FORMAT, Filters, Outdated, Report
 from .report_page import PAGE, render_report
-from .verdicts import group_families, name_runs, rank
+from .verdicts import group_families, name_runs
 
 _SKIPPED_SHOWN = 30
 
@@ -84,8 +83,9 @@ def report_heads(
     kept = FeatureStore(store, results)
     table = kept.find_dataset(dataset)
     every = [run for run in kept.runs() if run.record["dataset"] == table.name]
-    grounds = _find_grounds(table, kept, {run.record["features_digest"] for run in every})
-    current = [run for run in every if _is_current(run, grounds)]
+    found = current_examples(table, kept, {run.record["features_digest"] for run in every})
+    grounds = {digest: Ground.of(inputs, examples) for digest, (inputs, examples) in found.items()}
+    current = [run for run in every if is_current(run, found)]
     outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in every if run not in current)
     for each in outdated:
         progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")
@@ -96,7 +96,7 @@ def report_heads(
         raise InvalidRequest(f"no head has been trained on the data set {table.name} yet{again}: run train-head first")
 
     results_kept = KeptResults(kept.report_folder / "kept" / table.name, FORMAT)
-    everyone = rank(judge_runs(current, grounds, results_kept))
+    everyone = judge_runs(rank_runs(current), grounds, results_kept)
     names = name_runs(group_families(everyone))
     ranked = [each for each in everyone if _fits(each.run, names[each.run.id], filters)]
     if not ranked:
@@ -120,24 +120,6 @@ def report_heads(
     _write(report, kept)
     progress.say(f"report in {report.folder / PAGE}")
     return report
-
-
-def _find_grounds(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, Ground]:
-    """Return, per features digest of a run, the features and the examples that a head would learn from now."""
-    sets = {features.digest: features for features in store.feature_sets()}
-    grounds = {}
-    for digest in sorted(wanted):
-        joined = digest.split(JOINT)
-        if set(joined) <= set(sets):
-            inputs = Inputs((tuple(sets[each] for each in joined),), dataset=table.name)
-            with contextlib.suppress(NotTrainable):
-                grounds[digest] = Ground.of(inputs, choose_examples(table, inputs.keys, store))
-    return grounds
-
-
-def _is_current(run: Run, grounds: Mapping[str, Ground]) -> bool:
-    ground = grounds.get(run.record["features_digest"])
-    return ground is not None and ground.digest == run.record["examples_digest"]
 
 
 def _fits(run: Run, name: str, filters: Filters) -> bool:

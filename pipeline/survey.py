@@ -22,7 +22,7 @@ from ..models.engines import choose_engine
 from ..models.errors import UnsuitableSetting
 from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
-from .augmentation import View, augment_recipe
+from .augmentation import augment_recipe
 from .dataset import build_dataset, choose_source, finding_keys, settle_choices
 from .examples import refusals_that_hold
 from .feed import Frame, Picture
@@ -49,8 +49,7 @@ class Wanted:
     @property
     def frame(self) -> Frame:
         """How pictures come to the network."""
-        recipe = self.recipe
-        return Frame(recipe.input_size, recipe.resize, View(recipe.view, recipe.augment))
+        return Frame.of(self.recipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +150,11 @@ def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Surv
         for frozen, tap, sets in recipes
     )
     return Survey(asked, kept, listing, keys, hashed, lost, refusals, table, families, tuple(changes))
+
+
+def recipes_of(store: FeatureStore, request: Request) -> list[tuple[FrozenBackbone, Tap, list[FeatureSet]]]:
+    """Return what a complete request is for: per backbone and layer the network, the tap and the sets of its views."""
+    return _choose_recipes(_find_backbones(request), store, request)
 
 
 def plan_view(

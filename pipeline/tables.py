@@ -83,8 +83,24 @@ def read_table(path: Path, labelling: Labelling) -> Table:
     return Table(files, tuple(skipped), tuple(notes))
 
 
-def _read(path: Path, labelling: Labelling) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Return the columns, and per record its line and its cells."""
+def read_paths(path: Path) -> list[str]:
+    """Return the paths in a table's column path, in its order; the other columns are left alone.
+
+    Raises
+    ------
+    NoImages
+        There is no row.
+    InvalidRequest
+        There is no such column, or the table cannot be understood.
+    """
+    records = _read(path, None)[1]
+    if not records:
+        raise NoImages(f"no pictures in {path}: expected a line such as cats/1.jpg under the header path")
+    return [_path_of(f"{path}, line {line}", record) for line, record in records]
+
+
+def _read(path: Path, labelling: Labelling | None) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the columns, and per record its line and its cells; without `labelling` only the paths matter."""
     if not path.is_file():
         kind = "no regular file" if path.exists() else "not there"
         raise NoImages(f"expected a table of pictures, but {path} is {kind}: name a .csv file, or a folder of pictures")
@@ -115,27 +131,27 @@ def _check_width(where: str, columns: list[str], cells: list[str]) -> None:
         )
 
 
-def _check_columns(path: Path, columns: list[str], labelling: Labelling) -> None:
+def _check_columns(path: Path, columns: list[str], labelling: Labelling | None) -> None:
     # Something else than a table may have a very long first line.
     found = ",".join(columns)[:_LONGEST] or "an empty file"
     if "path" not in columns:
-        raise InvalidRequest(f"{path} has no column path: expected the header {_header()}, found {found}")
-    if "label" not in columns and not labelling.label_pattern:
+        raise InvalidRequest(
+            f"{path} has no column path: expected the header {_header() if labelling else 'path'}, found {found}"
+        )
+    if labelling is not None and "label" not in columns and not labelling.label_pattern:
         raise InvalidRequest(
             f"{path} has no column label: expected the header {_header()}, found {found}; leave its cells empty where "
             "there is no label, or take labels from the names with --label-pattern"
         )
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         raise InvalidRequest(f"{path} has columns of the same name, expected one of each: {', '.join(twice)}")
-    if labelling.group and labelling.group not in columns:
+    if labelling is not None and labelling.group and labelling.group not in columns:
         raise InvalidRequest(f"{path} has no column {labelling.group} for --group: expected one of {found}")
 
 
 def _found(where: str, record: dict[str, str], labelling: Labelling, group_column: str) -> Found:
-    if not record["path"]:
-        raise InvalidRequest(f"{where}: expected the path of a picture, found an empty cell")
     # ./a.jpg and a.jpg are one path here; .. stays, since it may follow a link.
-    path = PurePosixPath(record["path"])
+    path = PurePosixPath(_path_of(where, record))
     word = record.get("split", "").strip()
     split: Split | None = SPLIT_NAMES.get(word.lower())
     if word and split is None:
@@ -143,6 +159,12 @@ def _found(where: str, record: dict[str, str], labelling: Labelling, group_colum
     label = label_of(path.name, (), labelling) if labelling.label_pattern else record["label"].strip()
     group = record[group_column].strip() if group_column else group_of(str(path), labelling)
     return Found(str(path), label, split, group)
+
+
+def _path_of(where: str, record: dict[str, str]) -> str:
+    if not record["path"]:
+        raise InvalidRequest(f"{where}: expected the path of a picture, found an empty cell")
+    return record["path"]
 
 
 def _why_unusable(path: Path) -> str | None:

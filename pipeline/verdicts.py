@@ -66,28 +66,6 @@ class Duel:
         return {**self.comparison.to_json(), "over_seeds": over_seeds}
 
 
-def rank(judgements: Sequence[Judgement]) -> list[Judgement]:
-    """Return the runs, the best by validation first.
-
-    Families are ranked by the mean accuracy of their seeds, since the best of several seeds is so by
-    luck; then by macro F1. Within a family the best seed comes first. Of equals, the id decides.
-    """
-    families: dict[str, list[Judgement]] = defaultdict(list)
-    for each in sorted(judgements, key=lambda each: (_merit([each]), each.run.id)):
-        families[each.likeness].append(each)
-    ordered = sorted(families.values(), key=lambda members: (_merit(members), members[0].run.id))
-    return [each for members in ordered for each in members]
-
-
-def _merit(members: Sequence[Judgement]) -> tuple[bool, float, float]:
-    """Return what sorts the best by validation first, and those without validation pictures last."""
-    metrics = [each.run.record["metrics"]["validation"] for each in members]
-    if any(each["accuracy"] is None for each in metrics):
-        return (True, 0.0, 0.0)
-    accuracy, macro_f1 = (-sum(each[name] for each in metrics) / len(metrics) for name in ("accuracy", "macro_f1"))
-    return (False, accuracy, macro_f1)
-
-
 def group_families(ranked: Sequence[Judgement]) -> dict[str, list[Judgement]]:
     """Return the runs by family, under the id of its first run, in the order of the ranking."""
     first: dict[str, str] = {}

@@ -24,6 +24,16 @@ def test_missing_rows_are_counted_and_the_command_is_named(tmp_path: Path) -> No
         features.read([key(number) for number in (0, 1, 8, 2, 9, 3)])
 
 
+def test_which_of_some_keys_have_a_row(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    assert features.find([key(1)]) == set()
+    for numbers in (range(4), range(8, 12), range(3, 10)):
+        add(features, numbers)
+    asked = [key(number) for number in (11, 3, 7, 3, 50, 0, 14)]
+    assert features.find(asked) == {key(number) for number in (0, 3, 7, 11)}
+    assert features.find([]) == set()
+
+
 def test_a_lost_part_is_nan_to_other_readers_and_an_error_to_ours(tmp_path: Path) -> None:
     features = feature_set(tmp_path)
     add(features, range(4))

@@ -40,6 +40,21 @@ def test_an_unchanged_file_is_recalled_and_a_changed_one_is_not(tmp_path: Path, 
     assert index.recall([old_file]) == {}
 
 
+@pytest.mark.parametrize("few", [0, 3])
+def test_many_are_recalled_as_few_are(
+    tmp_path: Path, old_file: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("demijohn.cache.index._FEW", few)
+    monkeypatch.chdir(tmp_path)
+    index = FileIndex(tmp_path / "images.sqlite")
+    index.remember([hash_file(old_file)])
+    known = hash_bytes(b"picture")
+    assert index.recall([old_file.name, "gone"]) == {old_file.name: known}
+    assert index.recall([old_file]) == {old_file: known}
+    assert index.recall([old_file, *map(Path, "abcdefgh")]) == {old_file: known}
+    assert index.recall([]) == {}
+
+
 @pytest.mark.parametrize("offset", [-1.5, 0, 1.5])
 def test_a_file_hashed_within_two_seconds_of_its_mtime_is_not_trusted(
     tmp_path: Path, old_file: Path, offset: float

@@ -97,12 +97,17 @@ def test_the_whole_way_with_json_alone_on_stdout(photos: Path, tmp_path: Path) -
     report = json.loads(run("report-heads", *store).stdout)
     assert report["best"] == trained["run"]
     assert [each["run"] for each in report["runs"]] == [trained["run"]]
+    strict = run("report-heads", *store, "--assert", "test.images >= 1000")
+    assert strict.returncode == 1
+    assert json.loads(strict.stdout)["best"] == trained["run"]
+    assert "test.images of tiny+svm is " in strict.stderr
 
 
 def test_the_whole_job_for_a_person(photos: Path, tmp_path: Path) -> None:
     done = run("run", photos, *TINY, "--heads", "logistic,svm", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "photos: 2 runs, best by validation: " in done.stdout
+    assert "photos on tiny, 2 runs. tiny+" in done.stdout
+    assert " is best by validation, with " in done.stdout
     assert "36 images: 0 cached, 36 new" in done.stderr
     assert (tmp_path / "bottlenecks" / "report" / "report.md").is_file()
     quiet = run("run", photos, *TINY, "--heads", "logistic,svm", "--quiet", cwd=tmp_path)
@@ -127,6 +132,9 @@ def test_the_whole_job_for_a_person(photos: Path, tmp_path: Path) -> None:
         (("train-head", "--seed", "-1"), 2, "not in the range"),
         (("extract-features", "photos", *TINY[:2], "--weights", "random:99999999999"), 1, "no weights file"),
         (("report-heads",), 1, "run extract-features IMAGES first"),
+        (("report-heads", "--assert", "test.accurcy > 1"), 2, "expected flags, or one of train, validation, test"),
+        (("report-heads", "--split", "train"), 2, "validation"),
+        (("report-heads", "--equivalence", "0"), 2, "a number above 0"),
         (("backbones", "--check", "x.jpg"), 2, "needs the NAME"),
         (("backbones", "efficientnet-lite0", "--check", "x.jpg"), 1, "cannot read x.jpg"),
         (("unknown",), 2, "No such command"),

@@ -3,16 +3,17 @@
 import csv
 import io
 import json
+import re
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.pipeline import InvalidRequest, extract_features, report_heads, train_head
-from demijohn.pipeline.rendering import COLUMNS, cells_of, command_of, to_csv, to_markdown
+from demijohn.pipeline import InvalidRequest, NotReached, extract_features, report_heads, train_head
+from demijohn.pipeline.report import Report
 from PIL import Image
 from support.pictures import COLOURS, encode, picture, write_classes
+from support.trials import add_run, find_ground, make_store, predict, redate
 
 
 @pytest.fixture
@@ -33,9 +34,10 @@ def test_the_files_say_the_same(store: Path) -> None:
     assert value["best"] == report.runs[0].id == value["runs"][0]["run"]
     assert {run["run"] for run in value["runs"]} == {run.id for run in FeatureStore(store).runs()}
     rows = list(csv.DictReader(io.StringIO((folder / "report.csv").read_text())))
-    assert [row["run"] for row in rows] == [run["run"] for run in value["runs"]]
+    assert [row["run"] for row in rows if row["kind"] == "run"] == [run["run"] for run in value["runs"]]
+    assert [row["run"] for row in rows if row["kind"] == "control"] == [each["control"] for each in value["controls"]]
     assert [float(row["test_accuracy"]) for row in rows] == [
-        run["metrics"]["test"]["accuracy"] for run in value["runs"]
+        each["metrics"]["test"]["accuracy"] for each in (*value["runs"], *value["controls"])
     ]
     markdown = (folder / "report.md").read_text()
     for run in value["runs"]:
@@ -139,89 +141,123 @@ def test_names_are_data(tiny: str, tmp_path: Path) -> None:
     assert (report.folder / "report.md").read_text().startswith("# Heads on a\\|b \\<script\\>\n")
 
 
-def test_a_run_without_validation_comes_last_and_shows_dashes(store: Path) -> None:
-    record = report_heads(store=store).runs[0].record
-    undefined = {
-        name: None for metric in ("accuracy", "macro_f1", "log_loss") for name in (metric, f"{metric}_interval")
-    }
-    empty = {**record, "metrics": {**record["metrics"], "validation": undefined, "test": undefined}}
-    assert cells_of(empty)[3:7] == ["-", "-", "-", "-"]
-    assert ",,," in to_csv([empty])
-
-
-GOLDEN = """\
-| backbone | head | settings | validation | test | macro F1 | log loss | seconds | size |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| xception | dense | hidden=512,64 dropout=0.2 seed=7 | 97.5 \\[95.0, 99.1\\] | 96.0 \\[93.2, 98.0\\] \
-| 0.960 | 0.123 | 4.2 | 1.5 MB |
-| xception | svm | c=0.01 | 97.0 \\[94.0, 99.0\\] | 95.0 \\[92.0, 97.5\\] | 0.950 | - | 0.3 | 64 kB |
-"""
-
-
-def test_the_table_in_markdown() -> None:
-    def metrics(accuracy: float, low: float, high: float, loss: float | None) -> dict[str, object]:
-        return {
-            "images": 200,
-            "accuracy": accuracy,
-            "accuracy_interval": [low, high],
-            "macro_f1": accuracy,
-            "macro_f1_interval": [low, high],
-            "log_loss": loss,
-            "log_loss_interval": loss and [loss, loss],
-        }
-
-    common = {
-        "backbone": "xception",
-        "inputs": "xception",
-        "warnings": [],
-        "found": {},
-        "seed": 0,
-        "views": 1,
-        "tta": False,
-        "request": {"folds": None, "refit": True, "calibrated": False},
-    }
-    dense = {
-        **common,
-        "run": "dense-1",
-        "head": "dense",
-        "settings": {"hidden": [512, 64], "dropout": 0.2},
-        "seed": 7,
-        "metrics": {"train": metrics(1, 1, 1, 0), "validation": metrics(0.975, 0.95, 0.991, 0.1)}
-        | {"test": metrics(0.96, 0.932, 0.98, 0.1234)},
-        "seconds": 4.2,
-        "head_bytes": 1_500_000,
-    }
-    svm = {
-        **common,
-        "run": "svm-1",
-        "head": "svm",
-        "settings": {"c": None, "kernel": "linear"},
-        "found": {"c": 0.01},
-        "metrics": {"train": metrics(1, 1, 1, None), "validation": metrics(0.97, 0.94, 0.99, None)}
-        | {"test": metrics(0.95, 0.92, 0.975, None)},
-        "seconds": 0.31,
-        "head_bytes": 64_000,
-    }
-    report = {
-        "dataset": "d",
-        "runs": [dense, svm],
-        "best": "dense-1",
-        "views": [],
-        "outdated": [],
-        "notes": [],
-        "skipped": [],
-        "created": "now",
-        "versions": {},
-        "machine": {"system": "here"},
-    }
-    assert GOLDEN in to_markdown(report, [], {})
-    assert len(COLUMNS) == len(cells_of(svm))
-    assert command_of({**svm, "dataset": "my photos", "features_digest": "0123456789abcdef"}, store=Path("s")) == (
-        "train-head --head svm --features 0123456789ab --dataset 'my photos' --store s --views 1"
-    )
-
-
 def test_a_damaged_head_file_does_not_stop_the_report(store: Path) -> None:
     report = report_heads(store=store)
     (report.runs[0].folder / report.runs[0].record["head_file"]).write_bytes(b"")
-    assert report_heads(store=store).runs == tuple(replace(run) for run in report.runs)
+    assert report_heads(store=store).runs == report.runs
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> FeatureStore:
+    """Return a store with runs of two backbones, one of them with three seeds."""
+    store = make_store(tmp_path / "store", backbones=("xception", "mobilenet"))
+    for number, backbone in enumerate(("xception", "mobilenet")):
+        ground = find_ground(store, backbone)
+        add_run(store, f"ridge-{backbone}", predict(ground, 0.9 - 0.2 * number, seed=number), ground)
+    for seed in range(3):
+        ground = find_ground(store)
+        found = {"epochs": 5, "best_epoch": 5}
+        scores = predict(ground, 0.8, seed=10 + seed)
+        add_run(store, f"dense-{seed}", scores, ground, head="dense", seed=seed, settings={"epochs": 5}, found=found)
+    return store
+
+
+def documented(heading: str) -> set[str]:
+    """Return the fields that docs/report.md names: in the table under a heading, or in a paragraph or row."""
+    part = (Path(__file__).parents[2] / "docs" / "report.md").read_text().partition(heading)[2]
+    if not heading.startswith("#"):
+        return set(re.findall(r"`(\w+)`", part.partition("\n\n" if heading.startswith("**") else "\n")[0]))
+    rows = re.findall(r"^\| (`.*?) \|", part.partition("\n**")[0], re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
+def test_report_json_is_as_documented(made: FeatureStore) -> None:
+    value = json.loads(json.dumps(report_heads(store=made.folder, equivalence=2.0).to_json(), allow_nan=False))
+    assert value["format"] == 2
+    assert set(value) == documented("## report.json")
+    curve, optimism = value["learning_curve"], value["optimism"]
+    for heading, items in {
+        "**A comparison**": value["comparisons"],
+        "**A family of seeds**": value["seeds"],
+        "**An equivalence**": value["equivalence"],
+        "**A control**": value["controls"],
+        "**The leaks**": [value["leaks"]],
+        "**The learning curve**": [curve, *curve["points"], curve["gain"]],
+        "**The optimism**": [optimism, optimism["measured"], optimism["expected"]],
+        "**A flag**": value["flags"],
+    }.items():
+        assert items, heading
+        for item in items:
+            assert set(item) <= documented(heading), heading
+    for run in value["runs"]:
+        record = json.loads((made.run_folder(run["run"]) / "run.json").read_text())
+        assert set(run) - set(record) == {"name", "family", "cost"}
+        assert set(run["cost"]) <= documented("| `cost` |")
+    assert {control["control"] for control in value["controls"]} == {"majority", "neighbours", "centroid", "shuffled"}
+
+
+def ids(report: Report) -> set[str]:
+    """Return the runs of a report."""
+    return {run.id for run in report.runs}
+
+
+def test_filters_choose_runs(made: FeatureStore) -> None:
+    assert ids(report_heads(store=made.folder, runs=["ridge-*"])) == {"ridge-xception", "ridge-mobilenet"}
+    assert ids(report_heads(store=made.folder, runs=["dense-1", "mobilenet+ridge"])) == {"dense-1", "ridge-mobilenet"}
+    only = report_heads(store=made.folder, backbone="mobilenet")
+    assert ids(only) == {"ridge-mobilenet"}
+    assert only.best is not None
+    assert only.best.id == "ridge-mobilenet"
+    assert {each["inputs"] for each in only.to_json()["controls"]} == {None, "mobilenet"}
+    assert only.to_json()["filters"] == {"runs": None, "backbone": "mobilenet", "split": None}
+    with pytest.raises(InvalidRequest, match=r"expected some of xception\+ridge, .*leave out --runs or --backbone"):
+        report_heads(store=made.folder, runs=["nothing"])
+
+
+def test_the_split_chooses_whose_pictures_judge(made: FeatureStore) -> None:
+    for split, images in (("validation", 40), ("test", 60)):
+        report = report_heads(store=made.folder, split=split)
+        assert report.split == split
+        assert {duel.comparison.images for duel in report.duels} == {images}
+    empty = make_store(made.folder.parent / "other", images=(30, 30, 0))
+    ground = find_ground(empty)
+    add_run(empty, "one", predict(ground, 0.9, seed=1), ground)
+    assert report_heads(store=empty.folder).split == "validation"
+    with pytest.raises(InvalidRequest, match="--split test has no picture"):
+        report_heads(store=empty.folder, split="test")
+
+
+def test_what_is_expected_is_checked_after_the_report_is_written(made: FeatureStore) -> None:
+    report = report_heads(store=made.folder, expect=["test.accuracy >= 0.5", "validation.macro_f1 > 50%"])
+    report.check()
+    strict = report_heads(store=made.folder, expect=["test.accuracy >= 0.999", "flags < 0", "test.accuracy > 0"])
+    assert (made.report_folder / "report.json").is_file()
+    with pytest.raises(NotReached) as raised:
+        strict.check()
+    assert re.fullmatch(
+        r"test.accuracy of xception\+ridge is 0\.\d+: expected >= 0.999, missed by 0\.\d+; "
+        r"flags is \d+: expected < 0, missed by \d+",
+        str(raised.value),
+    )
+
+
+def test_groups_widen_intervals_of_runs_that_did_not_know_of_them(tmp_path: Path) -> None:
+    intervals = []
+    for size in (1, 10):
+        store = make_store(tmp_path / f"store{size}", images=(60, 60, 120), group_size=size)
+        ground = find_ground(store)
+        run = add_run(store, "one", predict(ground, 0.9, seed=1), ground)
+        redate(run, format=2)
+        metrics = report_heads(store=store.folder).runs[0].record["metrics"]["test"]
+        intervals.append(metrics["accuracy_interval"][1] - metrics["accuracy_interval"][0])
+    assert intervals[1] > 1.2 * intervals[0]
+
+
+def test_a_filtered_report_forgets_nothing(made: FeatureStore) -> None:
+    report_heads(store=made.folder)
+    before = sorted((made.report_folder / "kept").rglob("*.npz"))
+    report_heads(store=made.folder, backbone="mobilenet")
+    assert set(before) <= set((made.report_folder / "kept").rglob("*.npz"))
+    (made.run_folder("dense-0") / "run.json").unlink()
+    report_heads(store=made.folder)
+    assert len(list((made.report_folder / "kept").rglob("run-*.npz"))) == 4

@@ -106,6 +106,9 @@ def test_a_read_only_store_is_read_and_trained_on_and_says_why_it_is_not_written
     assert run("report-heads", *results).returncode == 0
     assert (tmp_path / "mine" / "report" / "report.md").exists()
     (tmp_path / "photos" / "red" / "new.png").write_bytes(encode(picture(77)))
+    predicted = run("predict", tmp_path / "photos", *results)
+    assert predicted.returncode == 0, predicted.stderr
+    assert len(predicted.stdout.splitlines()) == 1 + 37
     added = run("extract-features", tmp_path / "photos", *TINY)
     assert added.returncode == 1
     assert "Permission denied" in added.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demijohn.cache import KeptResults, Run
+from demijohn.pipeline.choosing import rank_runs
 from demijohn.pipeline.costs import Cost
 from demijohn.pipeline.judgements import Ground, Judgement, judge_runs
 from demijohn.pipeline.verdicts import (
@@ -14,7 +15,6 @@ from demijohn.pipeline.verdicts import (
     group_families,
     measure_choice,
     name_runs,
-    rank,
     separate_families,
 )
 from support.trials import add_run, find_ground, make_store, predict
@@ -28,7 +28,7 @@ def ground(tmp_path: Path) -> Ground:
 
 def judge(ground: Ground, tmp_path: Path, *runs: Run) -> list[Judgement]:
     """Return the runs, the best first."""
-    return rank(judge_runs(runs, {ground.inputs.digest: ground}, KeptResults(tmp_path / "kept", 1)))
+    return judge_runs(rank_runs(runs), {ground.inputs.digest: ground}, KeptResults(tmp_path / "kept", 1))
 
 
 def run(tmp_path: Path, ground: Ground, name: str, accuracy: float, **about: object) -> Run:
@@ -172,8 +172,9 @@ def test_predictions_are_read_once(ground: Ground, tmp_path: Path, monkeypatch: 
 
 def test_an_older_run_gets_the_metrics_that_it_lacks(ground: Ground, tmp_path: Path) -> None:
     whole = run(tmp_path, ground, "one", 0.9)
+    known = ("images", "accuracy", "accuracy_interval", "macro_f1")
     lacking = {
-        split: {name: value for name, value in metrics.items() if name in ("images", "accuracy", "accuracy_interval")}
+        split: {name: value for name, value in metrics.items() if name in known}
         for split, metrics in whole.record["metrics"].items()
     }
     (judged,) = judge(ground, tmp_path, Run(whole.id, whole.folder, {**whole.record, "metrics": lacking}))
