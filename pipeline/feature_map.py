@@ -18,7 +18,7 @@ from ..cache.store import FeatureStore
 from .inputs import JOINT, Inputs
 
 FORMAT = 1
-MOST = 800
+MOST = 500
 """More points hide one another, and t-SNE takes long."""
 FEWEST = 3
 KEPT = 10
