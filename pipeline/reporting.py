@@ -29,6 +29,7 @@ from .progress import SILENT, Progress
 from .remains import draw_remains
 from .rendering import command_of, to_csv
 from .report import FORMAT, Filters, Outdated, Report
+from .report_page import PAGE, render_report
 from .verdicts import group_families, name_runs
 
 _SKIPPED_SHOWN = 30
@@ -116,8 +117,8 @@ def report_heads(
     )
     if not filters.narrow:
         results_kept.forget_others()
-    _write(report)
-    progress.say(f"report in {report.folder / 'report.md'}")
+    _write(report, kept)
+    progress.say(f"report in {report.folder / PAGE}")
     return report
 
 
@@ -137,7 +138,7 @@ def _choose_split(ground: Ground, asked: str | None) -> str | None:
     return asked or next((split for split in reversed(JUDGED) if ground.count(split)), None)
 
 
-def _write(report: Report) -> None:
+def _write(report: Report, store: FeatureStore) -> None:
     folder = report.folder
     figures = folder / "figures"
     with writing_errors(figures):
@@ -154,6 +155,8 @@ def _write(report: Report) -> None:
         {name: f"figures/{path.name}" for name, path in remains.items()},
     )
     write_bytes(folder / "report.md", markdown.encode(errors="backslashreplace"))
+    page = render_report(content, report.runs, store=store, table=report.dataset, folder=folder)
+    write_bytes(folder / PAGE, page)
     for old in set(figures.glob("*.png")) - {path for _, path in pictures} - set(remains.values()):
         old.unlink()
 
