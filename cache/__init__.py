@@ -17,6 +17,7 @@ from .errors import (
     UnknownDataset,
     UnknownFeatures,
     UnknownRun,
+    Unreachable,
 )
 from .export import Exported, export_features
 from .features import Begun, FeatureSet, Speed
@@ -67,6 +68,7 @@ __all__ = [
     "UnknownDataset",
     "UnknownFeatures",
     "UnknownRun",
+    "Unreachable",
     "Verification",
     "differences",
     "export_features",

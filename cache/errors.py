@@ -9,6 +9,7 @@ CacheError
 ├── UnknownFeatures (LookupError)    no feature set, or several, fit the request
 ├── UnknownDataset (LookupError)     no data set, or several, fit the request
 ├── UnknownRun (LookupError)         no run, or several, fit the request
+├── Unreachable (OSError)            something elsewhere cannot be listed, read or written
 └── StoreNotWritable (OSError)       the disk is full, or the folder may not be written
 
 Every message is one line: the fact, what was expected, what was found, the command that mends it.
@@ -49,6 +50,10 @@ class UnknownDataset(CacheError, LookupError):
 
 class UnknownRun(CacheError, LookupError):
     """The store holds no run that fits the request, or more than one."""
+
+
+class Unreachable(CacheError, OSError):
+    """Something elsewhere, named by a URL, cannot be listed, read or written."""
 
 
 class StoreNotWritable(CacheError, OSError):

@@ -62,6 +62,10 @@ class FeatureSet:
         # A part never changes under its name, and its rows are checked whenever they are read.
         self._opened: dict[Path, Part] = {}
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, Recipe]]:
+        """Go to another process as a name: what was opened here is opened there when it is needed."""
+        return type(self), (self.folder, self.recipe)
+
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Return the feature set that lies in a folder.
@@ -276,11 +280,21 @@ def match_keys(wanted: NDArray[np.bytes_], keys: NDArray[np.bytes_]) -> tuple[ND
 
 
 def _read_begun(path: Path) -> Begun:
-    content = read_json(path)
+    return parse_begun(read_json(path), str(path))
+
+
+def parse_begun(content: dict[str, Any], path: str) -> Begun:
+    """Return what the JSON object of a recipe.json says; `path` names it in errors.
+
+    Raises
+    ------
+    DamagedFile, NewerFormat, OlderFormat
+        It is none, or of another demijohn.
+    """
     missing = [name for name in ("recipe", "provenance", "probe") if not isinstance(content.get(name), dict)]
     if "recipe" not in missing:
         # Its format may say that it is of another demijohn, which then is the fact to be told.
-        recipe = Recipe.from_json(content["recipe"], str(path))
+        recipe = Recipe.from_json(content["recipe"], path)
     if missing:
         raise DamagedFile(
             f"{path} is damaged: expected recipe, provenance and probe, found {', '.join(content) or 'nothing'}; "

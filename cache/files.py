@@ -66,6 +66,32 @@ def replacing(path: Path, *, keep_existing: bool = False) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write into; on success it becomes `folder`, durably, in place of an older one."""
+    temporary = partial_name(folder)
+    remove(temporary)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in temporary.iterdir():
+            fsync(path)
+        aside = partial_name(folder.with_name(f"{folder.name}.old"))
+        if folder.exists():
+            # Folders cannot be exchanged at once: a crash between the two renames loses the older one.
+            folder.rename(aside)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if aside.exists():
+                aside.rename(folder)
+            raise
+        fsync(folder.parent)
+        remove(aside)
+    finally:
+        remove(temporary)
+
+
 def write_bytes(path: Path, content: bytes | memoryview, *, keep_existing: bool = False) -> None:
     """Write a whole file, durably; readers see the old content or the new, never a mixture.
 
@@ -93,8 +119,19 @@ def read_json(path: Path) -> dict[str, Any]:
     DamagedFile
         The content is not a JSON object.
     """
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(content: bytes, path: str) -> dict[str, Any]:
+    """Return the object that JSON text holds; `path` names it in errors.
+
+    Raises
+    ------
+    DamagedFile
+        The content is not a JSON object.
+    """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(content)
     except ValueError as error:
         raise DamagedFile(f"{path} is damaged: expected a JSON object, found {error}; remove it") from error
     if not isinstance(value, dict):

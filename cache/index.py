@@ -1,4 +1,4 @@
-"""path, size, mtime -> key: so that a file that did not change is never read again.
+"""path, size, mtime -> key: so that a file that did not change is never read again; likewise what lies elsewhere.
 
 The index is disposable. Locked, damaged or on a read-only disk, it is rebuilt or bypassed; the
 only price is that files are read once more. A file whose mtime lies within two seconds of its
@@ -12,10 +12,10 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .part import Key
 
@@ -24,10 +24,11 @@ _TRUST_AFTER_NS = 2_000_000_000
 _FEW = 10_000
 """So many paths are looked up one by one; of more, all that is known is read at once."""
 _LAYOUT = 1
-"""Raised with every change of the tables: a database of another layout is rebuilt."""
+"""Raised when a table changes: a database of another layout is rebuilt. A table more is simply added."""
 _SCHEMA = f"""
 PRAGMA user_version = {_LAYOUT};
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, key BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS objects (url BLOB PRIMARY KEY, mark TEXT, key BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS weights (file BLOB, backbone TEXT, digest TEXT, PRIMARY KEY (file, backbone)) WITHOUT ROWID;
 """
 
@@ -52,6 +53,15 @@ class Hashed:
     mtime_ns: int
     hashed_ns: int
     """When the reading began."""
+
+
+class Stamp(NamedTuple):
+    """What tells whether something elsewhere is still what it was."""
+
+    size: int | None
+    """Bytes, where that is told."""
+    mark: str
+    """Size with version, ETag or time of change; empty where nothing can be trusted."""
 
 
 def hash_file(path: Path) -> Hashed:
@@ -109,6 +119,23 @@ class FileIndex:
                 for file in files
                 if abs(file.hashed_ns - file.mtime_ns) > _TRUST_AFTER_NS
             ],
+        )
+
+    def recall_objects(self, stamps: Mapping[str, Stamp]) -> dict[str, Key]:
+        """Return the keys of what lies elsewhere, by URL, where its stamp is the one that it was read with."""
+        known = {
+            os.fsdecode(url): (mark, key)
+            for url, mark, key in (self._select("SELECT url, mark, key FROM objects") if stamps else [])
+            if isinstance(url, bytes) and isinstance(key, bytes) and len(key) == 32
+        }
+        found = {url: known[url] for url in stamps if url in known}
+        return {url: key for url, (mark, key) in found.items() if mark and mark == stamps[url].mark}
+
+    def remember_objects(self, read: Mapping[str, tuple[Stamp, Key]]) -> None:
+        """Keep the keys of what was read elsewhere, by URL, where its stamp can be trusted."""
+        self._insert(
+            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?)",
+            [(os.fsencode(url), stamp.mark, key) for url, (stamp, key) in read.items() if stamp.mark],
         )
 
     def recall_weights(self, file: Key, backbone: str) -> str | None:

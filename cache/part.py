@@ -56,6 +56,8 @@ class Part:
     """Rows per checksum."""
     checksums: NDArray[np.uint8]
     """(m, 16) XXH3-128 of each block."""
+    content: str
+    """SHA-256 over keys, checksums and supersedes, which vouches for all of it."""
 
 
 def keys_to_array(keys: Sequence[Key]) -> NDArray[np.bytes_]:
@@ -144,7 +146,8 @@ def open_part(path: Path, recipe: str) -> Part:
         blocks = -(-rows // block_rows)
         if keys.shape != (rows, 32) or checksums.shape != (blocks, 16) or rows != file.attrs["rows"]:
             raise DamagedFile(f"{path} is damaged: {rows} rows of features, {len(keys)} keys; {_MEND}")
-        sound = _content(keys, checksums, names) == file.attrs["content"].decode() and features.dtype == "<f4"
+        content = _content(keys, checksums, names)
+        sound = content == file.attrs["content"].decode() and features.dtype == "<f4"
         if not sound or offset is None:
             raise DamagedFile(f"{path} is damaged: its keys or checksums are not those that were written; {_MEND}")
     superseded = (names[start : start + _NAME_BYTES] for start in range(0, len(names), _NAME_BYTES))
@@ -156,6 +159,7 @@ def open_part(path: Path, recipe: str) -> Part:
         offset=offset,
         block_rows=block_rows,
         checksums=checksums,
+        content=content,
     )
 
 

@@ -29,6 +29,11 @@ class Probe:
         """Return the probe that `to_json` wrote."""
         return cls({name: np.array(vector, dtype=np.float32) for name, vector in value.items()})
 
+    @property
+    def width(self) -> int:
+        """Features per row; 0 without any vector."""
+        return next((len(vector) for vector in self.vectors.values()), 0)
+
     def difference(self, other: "Probe") -> float:
         """Return the greatest difference, as a share of the greatest absolute value of this probe.
 

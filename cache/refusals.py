@@ -32,11 +32,14 @@ class Refusal:
 
 def read_refusals(path: Path) -> list[Refusal]:
     """Return all refusals of a store, oldest first; a damaged line is left out."""
-    if not path.exists():
-        return []
+    return parse_refusals(path.read_bytes()) if path.exists() else []
+
+
+def parse_refusals(content: bytes) -> list[Refusal]:
+    """Return the refusals of a file's content; a damaged line is left out."""
     refusals = []
     # Line by line, so that one that was torn within quotes does not swallow those after it.
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for line in content.decode("utf-8", "replace").split("\n"):
         try:
             row = next(csv.reader([line]), [])
             key = bytes.fromhex(row[0]) if len(row) == len(_COLUMNS) else b""

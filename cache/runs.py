@@ -13,8 +13,7 @@ A run folder is written under another name and renamed: it is complete or absent
 import csv
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DamagedFile, NewerFormat
-from .files import PARTIAL, fsync, partial_name, read_json, remove_leftovers, writing_errors
+from .files import PARTIAL, read_json, remove_leftovers, replacing_folder, write_bytes, writing_errors
 from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
 
@@ -98,30 +97,11 @@ def run_id(head: str, backbone: str, inputs: dict[str, Any]) -> str:
 @contextmanager
 def new_run(folder: Path) -> Iterator[Path]:
     """Give an empty folder to write a run into; on success it becomes `folder`, replacing an older run."""
-    temporary = partial_name(folder)
     with writing_errors(folder):
         remove_leftovers(folder.parent)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        # What a crash may lose, the same command makes again.
+        with replacing_folder(folder) as temporary:
             yield temporary
-            for path in temporary.iterdir():
-                fsync(path)
-            aside = partial_name(folder.with_name(f"{folder.name}.old"))
-            if folder.exists():
-                # Folders cannot be exchanged at once: a crash between the two renames loses the run,
-                # which the same command makes again.
-                folder.rename(aside)
-            try:
-                temporary.rename(folder)
-            except OSError:
-                if aside.exists():
-                    aside.rename(folder)
-                raise
-            fsync(folder.parent)
-            shutil.rmtree(aside, ignore_errors=True)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def list_runs(folder: Path) -> list[Run]:
@@ -162,6 +142,12 @@ def _from_older(record: dict[str, Any]) -> dict[str, Any]:
     heads = {"selection_file": record.get("head_file"), "refit": False, "folds": None, "temperature": None}
     request = {"request": {"folds": None, "refit": False, "calibrated": False}}
     return {**views, **heads, **request, **record}
+
+
+def write_history(path: Path, points: Sequence[dict[str, float]]) -> None:
+    """Write history.csv: a row per epoch; all points have the same columns."""
+    lines = [",".join(f"{value:.7g}" for value in point.values()) for point in points]
+    write_bytes(path, ("\n".join([",".join(points[0]), *lines]) + "\n").encode())
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

@@ -1,6 +1,6 @@
 """The store: one folder that holds data sets, features, runs and the report.
 
-    images.sqlite   datasets/   features/   engines/   runs/   report/   refusals.csv
+    images.sqlite   datasets/   features/   engines/   checkpoints/   runs/   report/   refusals.csv
 
 This module knows where things lie and finds them again; each thing has a module of its own.
 Nothing is created until something is written.
@@ -107,6 +107,8 @@ class FeatureStore:
         ]
         if not digest:
             fitting = _newest(fitting)
+            # Whole maps, which fine-tuning keeps, are for heads only where they are named.
+            fitting = [features for features in fitting if features.recipe.pooling != "none"] or fitting
         if len(fitting) == 1:
             return fitting[0]
         listing = ", ".join(map(_described, fitting or every))
@@ -188,6 +190,10 @@ class FeatureStore:
     def run_folder(self, run: str) -> Path:
         """Return the folder of a run, which may not exist."""
         return self.results / "runs" / run
+
+    def checkpoint(self, run: str) -> Path:
+        """Return the file from which the training of a run goes on, which may not exist."""
+        return self.results / "checkpoints" / f"{run}.h5"
 
     def find_run(self, run: str) -> Run | None:
         """Return a run by its id, or None."""

@@ -16,9 +16,11 @@ from typing import Any, Literal
 from .errors import DamagedFile, NewerFormat
 from .files import read_json, remove_leftovers, write_bytes, write_json
 from .part import Key
+from .places import Place, is_url, place_of, place_within
 
-FORMAT = 2
-"""1 knew neither a table as the source nor settings of labels and splits, and is written where there are none."""
+FORMAT = 3
+"""1 knew neither a table as the source nor settings of labels and splits, 2 no URLs; they are written where there are
+none."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _COLUMNS = ["path", "key", "label", "split", "group"]
@@ -29,7 +31,7 @@ class Row:
     """One picture file."""
 
     path: str
-    """Relative to the data set's root, with forward slashes."""
+    """Relative to the data set's root, with forward slashes; or a URL."""
     key: Key
     label: str
     """Name of the class; empty for a picture without label."""
@@ -52,14 +54,23 @@ class Skipped:
 class Origin:
     """Where a data set comes from."""
 
-    root: Path
-    """Folder that the paths are relative to; absolute."""
+    root: Place
+    """Folder that the paths are relative to; absolute, or a URL."""
     seed: int
     """Seed of the hashed splits."""
     table: str = ""
     """Name of the CSV table in the root that names the pictures; empty where the folder itself does."""
     labelling: dict[str, Any] = field(default_factory=dict)
     """Settings of labels, groups and splits that are not as usual."""
+
+    @property
+    def source(self) -> Place:
+        """The folder or the table itself."""
+        return place_within(self.root, self.table) if self.table else self.root
+
+    def place(self, path: str) -> Place:
+        """Return where the picture of a row lies."""
+        return place_within(self.root, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +111,12 @@ def write_dataset(folder: Path, dataset: Dataset) -> None:
         cells = [row.path, row.key.hex(), row.label, row.split, row.group]
         (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
     origin = dataset.origin
+    # An earlier demijohn would look for a folder of that name.
+    elsewhere = isinstance(origin.root, str) or any(is_url(row.path) for row in dataset.rows)
     # An earlier demijohn would forget them and label the pictures anew; it says so instead.
     settings = {"table": origin.table, "labelling": origin.labelling}
     about: dict[str, Any] = {
-        "format": FORMAT if any(settings.values()) else 1,
+        "format": FORMAT if elsewhere else 2 if any(settings.values()) else 1,
         "root": str(origin.root),
         "seed": origin.seed,
         **{name: value for name, value in settings.items() if value},
@@ -164,7 +177,7 @@ def _read_about(path: Path) -> dict[str, Any]:
 def _origin(path: Path, about: dict[str, Any]) -> Origin:
     try:
         return Origin(
-            Path(about["root"]), int(about["seed"]), str(about.get("table", "")), dict(about.get("labelling", {}))
+            place_of(about["root"]), int(about["seed"]), str(about.get("table", "")), dict(about.get("labelling", {}))
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged: expected root and seed, found {error}; remove it") from error

@@ -50,14 +50,14 @@ def verify_features(folder: Path) -> Verification:
         begun = features.begun
     except CacheError as error:
         return Verification(0, 0, 0, (Damage(folder / "recipe.json", str(error)),))
-    width = next((len(vector) for vector in begun.probe.vectors.values()), 0) if begun else 0
+    width = begun.probe.width if begun else 0
     sound: list[Part] = []
     damaged: list[Damage] = []
     read = 0
     for path in features.part_paths():
         try:
             part = open_part(path, features.digest)
-            reason = _examine(part, width)
+            reason = examine(part, width)
             read += path.stat().st_size
         except FileNotFoundError:
             # Superseded and pruned meanwhile.
@@ -93,8 +93,16 @@ def repair_features(folder: Path, verification: Verification) -> None:
         FeatureSet.load(folder).refresh()
 
 
-def _examine(part: Part, width: int) -> str:
-    """Read a whole part; return what is wrong with it that no checksum tells, or nothing."""
+def examine(part: Part, width: int) -> str:
+    """Read a whole part; return what is wrong with it that no checksum tells, or nothing.
+
+    `width` is how many features a row has by the probe, or 0 where that is not known.
+
+    Raises
+    ------
+    DamagedFile
+        A checksum does not fit.
+    """
     for _, rows in read_rows(part, np.arange(len(part.keys))):
         if not np.isfinite(rows).all():
             return f"{part.path} is damaged: it holds values that are not finite"

@@ -17,6 +17,9 @@ COMMIT_ROWS = 512
 COMMIT_BYTES = 64 << 20
 """Rows may be whole maps."""
 COMMIT_SECONDS = 2.0
+SHARED_ROWS = 4096
+SHARED_SECONDS = 10.0
+"""Where many fill a set, their parts are fewer, since whoever plans opens them all."""
 _KEY_BYTES = 32
 
 
@@ -25,11 +28,17 @@ class FeatureWriter:
 
     Whether the block ends well, with an error or with an interrupt, rows that were added are
     committed. A block that ends well also merges its parts.
+
+    One that is not `alone` is among several that fill the set for somebody else, who merges at the end: it
+    commits every 4,096 rows, 64 MiB or 10 seconds, and merges nothing.
     """
 
-    def __init__(self, features: FeatureSet, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, features: FeatureSet, clock: Callable[[], float] = time.monotonic, *, alone: bool = True
+    ) -> None:
         self._features = features
         self._clock = clock
+        self._alone = alone
         self._keys: list[Key] = []
         self._rows: list[NDArray[np.float32]] = []
         self._names: list[str] = []
@@ -65,8 +74,9 @@ class FeatureWriter:
         self._width = rows.shape[1]
         self._keys.extend(keys)
         self._rows.append(rows)
-        large = len(self._keys) >= COMMIT_ROWS or len(self._keys) * rows[0].nbytes >= COMMIT_BYTES
-        if large or self._clock() - self._last >= COMMIT_SECONDS:
+        limit, seconds = (COMMIT_ROWS, COMMIT_SECONDS) if self._alone else (SHARED_ROWS, SHARED_SECONDS)
+        large = len(self._keys) >= limit or len(self._keys) * rows[0].nbytes >= COMMIT_BYTES
+        if large or self._clock() - self._last >= seconds:
             self.commit()
 
     def commit(self) -> None:
@@ -82,5 +92,5 @@ class FeatureWriter:
         if isinstance(error, StoreNotWritable):
             return
         self.commit()
-        if error is None:
+        if error is None and self._alone:
             merge_parts(self._features, self._names)

@@ -9,7 +9,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
@@ -31,7 +31,8 @@ def import_tensorflow() -> Any:
     # TensorFlow leaves its faster kernels alone on processors without AVX-512, where they are faster all the same.
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with _quiet_import():
+    # Its C++ writes before its own log level counts.
+    with nullcontext() if "tensorflow" in sys.modules else quiet_libraries(explain=True):
         import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -71,11 +72,8 @@ def computing_in(precision: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Hold back what TensorFlow's C++ writes to stderr before its own log level counts."""
-    if "tensorflow" in sys.modules:
-        yield
-        return
+def quiet_libraries(*, explain: bool = False) -> Iterator[None]:
+    """Hold back what libraries write to stderr past Python; with `explain`, write it where an error came of it."""
     with tempfile.TemporaryFile() as held:
         sys.stderr.flush()
         saved = os.dup(2)
@@ -85,7 +83,7 @@ def _quiet_import() -> Iterator[None]:
         except BaseException:
             # What went wrong may stand only there.
             held.seek(0)
-            os.write(saved, held.read())
+            os.write(saved, held.read() if explain else b"")
             raise
         finally:
             os.dup2(saved, 2)

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from glob import glob
 from importlib.util import find_spec
 
 from .backend import import_tensorflow
@@ -77,6 +78,15 @@ def gpu_driver(exists: Callable[[str], bool] = os.path.exists) -> str | None:
     if sys.platform == "darwin":
         return "tensorflow-metal" if find_spec("tensorflow-plugins") else None
     return next((path for path in _DRIVERS if exists(path)), None)
+
+
+def list_gpus(files: Callable[[str], list[str]] = glob) -> tuple[str, ...]:
+    """Return NVIDIA's GPUs as `CUDA_VISIBLE_DEVICES` calls them, without asking TensorFlow."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(name.strip() for name in visible.split(",") if name.strip() not in ("", "-1"))
+    numbers = (re.fullmatch(r"/dev/nvidia(\d+)", path) for path in files("/dev/nvidia*"))
+    return tuple(sorted((found[1] for found in numbers if found), key=int))
 
 
 def _gpus() -> list[Device]:

@@ -26,7 +26,7 @@ def assign_folds(
     Raises
     ------
     UnsuitableRows
-        There are fewer groups than folds.
+        There are fewer groups than folds, or fewer rows in each class.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -35,6 +35,11 @@ def assign_folds(
         raise UnsuitableRows(
             f"{count} folds were asked for, expected at most as many as there are groups of training and validation "
             f"pictures, {there}: give fewer --folds"
+        )
+    if (most := int(np.bincount(labels).max())) < count:
+        raise UnsuitableRows(
+            f"{count} folds were asked for, expected at most as many as the largest class has training and validation "
+            f"pictures, {most}: give fewer --folds"
         )
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     fold = np.zeros(len(labels), dtype=np.intp)

@@ -292,4 +292,4 @@ class SvmHead(_NewtonHead, ScoringHead):
 
     def _classifier(self, strength: float) -> Any:
         # It penalises the intercept, which ours are not: the larger its feature, the less.
-        return LinearSVC(C=strength, dual=False, tol=1e-6, max_iter=20_000, intercept_scaling=30)
+        return LinearSVC(C=strength, dual=False, max_iter=2000, intercept_scaling=30)

@@ -54,7 +54,7 @@ class Layer:
 
 def list_layers(network: Any) -> list[Layer]:
     """Return the layers that can be tapped, from the picture on."""
-    names = _stable_names(network)
+    names = stable_names(network)
     return [
         Layer(names[layer.name], type(layer).__name__, tuple(layer.output.shape[1:]))
         for layer in network.layers
@@ -75,7 +75,7 @@ def find_tensor(backbone: Backbone, network: Any, layer: str) -> tuple[Any, Any]
         if backbone.norm_after_pooling and len(network.outputs[0].shape) == 4:
             return end.input, end
         return network.outputs[0], None
-    names = _stable_names(network)
+    names = stable_names(network)
     for each in network.layers:
         if names[each.name] == layer and _can_be_tapped(each):
             return each.output, None
@@ -126,7 +126,7 @@ def _can_be_tapped(layer: Any) -> bool:
     return not is_input and shape is not None and len(shape) in _CHANNELS_LAST and None not in shape[1:]
 
 
-def _stable_names(network: Any) -> dict[str, str]:
+def stable_names(network: Any) -> dict[str, str]:
     """Return, per layer, its name as a fresh process would have it.
 
     Keras numbers layers without a name of their own through the whole process, so that the second

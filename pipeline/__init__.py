@@ -18,12 +18,16 @@ if TYPE_CHECKING:
         NotReached,
         NotTrainable,
         OtherNumbers,
+        OtherPredictions,
         PipelineError,
         TooManyUnreadable,
         UnreadableImage,
     )
+    from .exchange import Exchange, pull_cache, push_cache
+    from .exporting import Export, export
     from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
+    from .finetuning import fine_tune
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from .reporting import report_heads
     from .training import train_head, train_heads
     from .transformer import BottleneckFeatures
+    from .tuning import Tuning
     from .upkeep import (
         Change,
         Holding,
@@ -52,7 +57,9 @@ _HOMES = {
     "Change": "upkeep",
     "Classifier": "classifier",
     "DatasetClash": "errors",
+    "Exchange": "exchange",
     "Explanation": "outlook",
+    "Export": "exporting",
     "Extraction": "extraction",
     "Holding": "upkeep",
     "InvalidRequest": "errors",
@@ -62,6 +69,7 @@ _HOMES = {
     "NotReached": "errors",
     "NotTrainable": "errors",
     "OtherNumbers": "errors",
+    "OtherPredictions": "errors",
     "Outlook": "outlook",
     "PipelineError": "errors",
     "Prediction": "prediction",
@@ -69,19 +77,24 @@ _HOMES = {
     "Recomputation": "recomputation",
     "Report": "report",
     "TooManyUnreadable": "errors",
+    "Tuning": "tuning",
     "UnreadableImage": "errors",
     "Verified": "upkeep",
     "audit": "auditing",
     "check_verified": "upkeep",
     "compact_cache": "upkeep",
     "explain_features": "outlook",
+    "export": "exporting",
     "export_cache": "upkeep",
     "extract_feature_sets": "extraction",
     "extract_features": "extraction",
+    "fine_tune": "finetuning",
     "list_features": "upkeep",
     "plan_features": "outlook",
     "predict": "prediction",
     "prune_cache": "upkeep",
+    "pull_cache": "exchange",
+    "push_cache": "exchange",
     "recompute_rows": "recomputation",
     "remove_features": "upkeep",
     "report_heads": "reporting",
@@ -97,7 +110,9 @@ __all__ = [
     "Change",
     "Classifier",
     "DatasetClash",
+    "Exchange",
     "Explanation",
+    "Export",
     "Extraction",
     "Holding",
     "InvalidRequest",
@@ -107,6 +122,7 @@ __all__ = [
     "NotReached",
     "NotTrainable",
     "OtherNumbers",
+    "OtherPredictions",
     "Outlook",
     "PipelineError",
     "Prediction",
@@ -114,19 +130,24 @@ __all__ = [
     "Recomputation",
     "Report",
     "TooManyUnreadable",
+    "Tuning",
     "UnreadableImage",
     "Verified",
     "audit",
     "check_verified",
     "compact_cache",
     "explain_features",
+    "export",
     "export_cache",
     "extract_feature_sets",
     "extract_features",
+    "fine_tune",
     "list_features",
     "plan_features",
     "predict",
     "prune_cache",
+    "pull_cache",
+    "push_cache",
     "recompute_rows",
     "remove_features",
     "report_heads",

@@ -11,6 +11,7 @@ from .units import format_size
 if TYPE_CHECKING:
     from ..models.taps import Layer
     from .checking import Guess
+    from .exchange import Exchange
     from .extraction import Extraction
     from .report import Report
     from .upkeep import Change, Holding, Verified
@@ -116,6 +117,7 @@ def print_comparison(report: "Report") -> None:
         notes.append(f"accuracy on validation by pictures per class, {report.learning_curve.head}: {points}")
         notes.append(report.learning_curve.sentence)
     notes += [describe_gain(each) for each in told["views"]]
+    notes += [f"{run['run']}: {run['worth']['sentence']}" for run in told["runs"] if run.get("worth")]
     if notes:
         click.echo()
         print_notes(notes)
@@ -231,6 +233,23 @@ def print_changes(changes: Sequence["Change"], verb: str) -> None:
         click.echo(f"{change.name}: {verb}{rows}, {size}")
 
 
+def print_exchange(exchange: "Exchange") -> None:
+    """Print what was pushed or pulled."""
+    verb = "sent" if exchange.direction == "push" else "installed"
+    for each in exchange.feature_sets:
+        click.echo(
+            f"{each.name}: {each.rows:,} rows {verb} in {each.parts:,} parts, {format_size(each.bytes)}; "
+            f"{each.there:,} rows were there"
+        )
+        for refused in each.refused:
+            click.echo(f"  refused: {refused.reason}")
+    told = {"moved": verb, "same": "the same on both sides", "kept": "differs, left as it is; --replace replaces it"}
+    for name, outcome in exchange.datasets.items():
+        click.echo(f"data set {name}: {told[outcome]}")
+    if exchange.refusals:
+        click.echo(f"pictures that cannot be read: {exchange.refusals:,} {verb}")
+
+
 def print_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -260,6 +279,9 @@ def print_table(
 def _interval(metrics: dict[str, Any], name: str) -> str:
     if metrics[name] is None:
         return "-"
+    if metrics[f"{name}_interval"] is None:
+        # A single picture says nothing of how a loss varies.
+        return f"{metrics[name]:.4f}"
     low, high = metrics[f"{name}_interval"]
     return f"{metrics[name]:.4f} [{low:.4f}, {high:.4f}]"
 

@@ -14,7 +14,7 @@ from .progress import Progress
 
 @click.group("cache")
 def cache() -> None:
-    """Care of the features that are kept: list, verify, compact, prune, remove, export."""
+    """Care of the features that are kept: list, verify, compact, prune, remove, export; push and pull share them."""
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
@@ -133,6 +133,47 @@ def export_command(to: Path, as_json: bool, progress: Progress, **arguments: Any
         )
     else:
         click.echo(f"{exported.rows:,} x {exported.width:,} features in {exported.path}")
+
+
+def _exchanging(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what `push` and `pull` take."""
+    url = click.argument("url", metavar="URL")
+    table = click.option("--dataset", metavar="NAME", help="Only the table of this data set. [all]")
+    replace = click.option("--replace", is_flag=True, help="Replace tables of data sets that differ.")
+    return url(_choosing(table(replace(options.common(command)))))
+
+
+@cache.command("push")
+@_exchanging
+def push_command(**arguments: Any) -> None:
+    """Send what a cache at URL lacks: features, tables of data sets, refusals.
+
+    URL is a folder that fsspec can write, as s3://bucket/cache.
+    """
+    from .exchange import push_cache
+
+    _exchange(push_cache, **arguments)
+
+
+@cache.command("pull")
+@_exchanging
+def pull_command(**arguments: Any) -> None:
+    """Fetch what the store lacks of a cache at URL: features, tables of data sets, refusals.
+
+    Every row is checked before it is installed.
+    """
+    from .exchange import pull_cache
+
+    _exchange(pull_cache, **arguments)
+
+
+def _exchange(move: Callable[..., Any], *, as_json: bool, **arguments: Any) -> None:
+    done = move(**arguments)
+    if as_json:
+        print_json(done.to_json())
+    else:
+        answers.print_exchange(done)
+    done.check()
 
 
 def _print_changes(changes: list[Any], verb: str, *, as_json: bool) -> None:

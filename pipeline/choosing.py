@@ -23,7 +23,9 @@ BEST = "best"
 _SHOWN = 5
 
 
-def choose_run(store: FeatureStore, name: str, *, dataset: str | None = None, progress: Progress) -> Run:
+def choose_run(
+    store: FeatureStore, name: str, *, dataset: str | None = None, heads_only: bool = False, progress: Progress
+) -> Run:
     """Return a run by its id or the beginning of it, or the best of a data set by validation.
 
     Parameters
@@ -33,6 +35,8 @@ def choose_run(store: FeatureStore, name: str, *, dataset: str | None = None, pr
         An id, its first letters, or `best`.
     dataset : str, optional
         Whose best run; needed only where the store holds several data sets.
+    heads_only : bool
+        Fine-tuned networks do not compete for the best.
     progress : Progress
 
     Raises
@@ -45,7 +49,7 @@ def choose_run(store: FeatureStore, name: str, *, dataset: str | None = None, pr
         A run cannot be read.
     """
     if name == BEST:
-        return _choose_best(store, dataset, progress)
+        return _choose_best(store, dataset, progress, heads_only=heads_only)
     run = store.find_run(name) if name and "/" not in name else None
     if run is None:
         run = _find_by_beginning(store, name)
@@ -110,9 +114,10 @@ def _merit(members: Sequence[Run]) -> tuple[bool, float, float]:
     return (False, accuracy, macro_f1)
 
 
-def _choose_best(store: FeatureStore, dataset: str | None, progress: Progress) -> Run:
+def _choose_best(store: FeatureStore, dataset: str | None, progress: Progress, *, heads_only: bool) -> Run:
     table = store.find_dataset(dataset)
     runs = [run for run in store.runs() if run.record["dataset"] == table.name]
+    runs = [run for run in runs if not (heads_only and "parent" in run.record)]
     if not runs:
         raise UnknownRun(f"{store.results} holds no run of the data set {table.name} yet: run train-head first")
     current = current_runs(runs, table, store)

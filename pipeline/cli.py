@@ -11,6 +11,8 @@ import click
 from . import answers, options
 from .cache_commands import cache
 from .console import print_json, run_command
+from .export_command import export_command
+from .finetune_command import fine_tune_command
 from .labelling_options import labelling_options
 from .prediction_commands import predict_command
 from .progress import Progress
@@ -26,7 +28,7 @@ def demijohn() -> None:
 
 
 @demijohn.command("run")
-@click.argument("images", type=click.Path(path_type=Path), required=False)
+@click.argument("images", required=False)
 @click.option("--heads", default="logistic,svm,dense", show_default=True, help="Comma-separated.")
 @options.featuring
 @options.dataset
@@ -36,11 +38,11 @@ def demijohn() -> None:
 @options.reading
 @options.results
 @options.common
-def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any) -> None:
+def job_command(images: str | None, heads: str, as_json: bool, **arguments: Any) -> None:
     """The whole job: extract, train the usual heads, report.
 
     IMAGES is a folder with a folder of pictures per class, or with train, validation and test folders of such, or a
-    CSV table with the columns path and label.
+    CSV table with the columns path and label; on this machine or by URL, as in s3://bucket/photos.
     """
     from .job import run
 
@@ -59,13 +61,14 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 
 
 @demijohn.command("extract-features")
-@click.argument("images", type=click.Path(path_type=Path), required=False)
+@click.argument("images", required=False)
 @options.featuring
 @options.dataset
 @options.split_seed
 @labelling_options
 @options.max_bad
 @options.reading
+@options.sharing
 @click.option("--plan", is_flag=True, help="Only say what would be done, how long it would take and its size.")
 @click.option("--explain", is_flag=True, help="Only say in what other features of this backbone differ.")
 @click.option(
@@ -73,11 +76,12 @@ def job_command(images: Path | None, heads: str, as_json: bool, **arguments: Any
 )
 @options.common
 def extract_features_command(
-    images: Path | None, as_json: bool, plan: bool, explain: bool, new: bool, max_bad: float, **arguments: Any
+    images: str | None, as_json: bool, plan: bool, explain: bool, new: bool, max_bad: float, **arguments: Any
 ) -> None:
     """Stage one: run the frozen backbone once over all pictures and keep the features.
 
-    Pictures that have features already are not read again. Without IMAGES, the data set that the store knows, else
+    IMAGES is a folder or a CSV table, on this machine or by URL, as in s3://bucket/photos. Pictures that have features
+    already are not read again. Without IMAGES, the data set that the store knows, else
     ./images or ./data. What is said about labels, groups and splits is kept with the data set, and holds until
     something else is said ('' or 0 takes a pattern, a column or a limit back).
     """
@@ -302,7 +306,9 @@ def heads_command(as_json: bool, **_: Any) -> None:
 
 
 demijohn.add_command(cache)
+demijohn.add_command(fine_tune_command)
 demijohn.add_command(predict_command)
+demijohn.add_command(export_command)
 
 
 def main() -> None:

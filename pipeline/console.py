@@ -54,14 +54,14 @@ class Terminal:
             task = bar.add_task("extract", total=total, rate="", counts=f"{cached:,} cached")
             skipped_so_far = 0
 
-            def counter_on_bar(*, extracted: int = 0, skipped: int = 0) -> None:
+            def counter_on_bar(*, extracted: int = 0, skipped: int = 0, speeds: str = "") -> None:
                 nonlocal skipped_so_far
                 skipped_so_far += skipped
                 bar.update(
                     task,
                     advance=extracted + skipped,
                     rate=f"{bar.tasks[0].speed or 0:,.0f} images/s",
-                    counts=f"{cached:,} cached, {skipped_so_far:,} skipped",
+                    counts="; ".join(filter(None, [f"{cached:,} cached, {skipped_so_far:,} skipped", speeds])),
                 )
 
             yield counter_on_bar

@@ -5,7 +5,10 @@ PipelineError
 ├── InvalidRequest (ValueError)     an argument, or the layout of the folder, makes no sense
 ├── DatasetClash (ValueError)       the name of the data set belongs to another folder
 ├── UnreadableImage (ValueError)    one picture cannot be decoded; it is skipped and listed
+├── OtherPredictions (ValueError)   an exported model says something else than demijohn
 ├── OtherNumbers (ValueError)       this installation gives other features than those stored
+├── ClusterUnreachable (ConnectionError)  there is nobody at the address of a cluster
+├── WorkersLost (RuntimeError)      workers died again and again
 ├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
 ├── NotTrainable (ValueError)       too few classes or pictures to train a head
 └── NotReached (ValueError)         a run is not as good as --assert expects
@@ -34,6 +37,18 @@ class UnreadableImage(PipelineError, ValueError):
 
 class OtherNumbers(PipelineError, ValueError):
     """The present installation gives other features than those that are stored."""
+
+
+class OtherPredictions(PipelineError, ValueError):
+    """An exported model says something else than demijohn."""
+
+
+class ClusterUnreachable(PipelineError, ConnectionError):
+    """There is nobody at the address of a cluster, or no worker."""
+
+
+class WorkersLost(PipelineError, RuntimeError):
+    """Workers died again and again."""
 
 
 class TooManyUnreadable(PipelineError, ValueError):

@@ -104,8 +104,7 @@ def choose_examples(table: Dataset, there: Callable[[], Collection[Key]], store:
 def _expected(table: Dataset) -> str:
     """Return where labels were expected, and how to put them there."""
     if table.origin.table:
-        source = table.origin.root / table.origin.table
-        return f"expected some in the column label of {source}, found empty cells; fill them"
+        return f"expected some in the column label of {table.origin.source}, found empty cells; fill them"
     return f"expected class folders such as {table.origin.root}/cats/1.jpg; sort the pictures into folders"
 
 

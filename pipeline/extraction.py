@@ -13,6 +13,7 @@ from typing import Any, Unpack
 from ..cache.features import Speed
 from ..cache.table import Skipped
 from .breakdown import Breakdown
+from .crew import gathering
 from .errors import TooManyUnreadable
 from .outlook import explain
 from .request import Request
@@ -151,7 +152,8 @@ def extract_feature_sets(
     Parameters
     ----------
     images : path, optional
-        Folder of pictures, or a CSV table; without it the data set that the store knows, `./images` or `./data`.
+        Folder of pictures, or a CSV table; here, or by URL (`s3://bucket/photos`). Without it the data set that the
+        store knows, `./images` or `./data`.
     max_bad : float
         Greatest fraction of skipped pictures that `Extraction.check` accepts.
     new : bool
@@ -197,6 +199,12 @@ def extract_feature_sets(
         `squash`, `crop` or `pad`; by default what the backbone's record says.
     retry : bool
         Try again what was refused before.
+    workers : int or "auto", optional
+        Processes of this machine that share the work, `auto` one per GPU; by default this one alone.
+    cluster : str, optional
+        `dask://HOST:PORT`: workers of a Dask cluster, which see the same pictures and store.
+    backend : optional
+        What `joblib.parallel_config` takes for it, or a mapping of all that it takes.
     progress : Progress
 
     Raises
@@ -214,19 +222,23 @@ def extract_feature_sets(
     for change in survey.changes:
         progress.warn(change)
     progress.say(str(survey))
-    work = Work(survey)
-    # Whatever cannot be opened ends it here, with the data set as it was.
-    work.open(new=new)
-    survey.store.index.remember(survey.hashed)
-    for family in survey.families:
-        family.frozen.remember()
-    survey.store.save_dataset(survey.table)
-    before = work.families
-    for family in before:
-        if not new and family.first.plan.missing and not family.first.plan.present:
-            _say_why(survey, family)
-    work.run()
-    _keep_speed(work)
+    with gathering(survey) as crew:
+        work = Work(survey, crew)
+        # Whatever cannot be opened ends it here, with the data set as it was.
+        work.open(new=new)
+        survey.store.index.remember(survey.found.hashed)
+        survey.store.index.remember_objects(survey.found.objects)
+        for family in survey.families:
+            family.frozen.remember()
+        if not survey.found.unread:
+            # Else some of its keys are not known yet; it is saved when they are.
+            survey.store.save_dataset(survey.table)
+        before = work.families
+        for family in before:
+            if not new and family.first.plan.missing and not family.first.plan.present:
+                _say_why(survey, family)
+        work.run()
+        _keep_speed(work)
     table = work.table
     for note in table.notes:
         progress.warn(note)
@@ -238,12 +250,13 @@ def extract_feature_sets(
 
 def _keep_speed(work: Work) -> None:
     """Keep with each feature set how fast it was, which the report tells its reader."""
-    made = [each.features for family in work.families for each in family.views if work.added[each.features.digest]]
+    added, breakdown = work.outcome.added, work.outcome.breakdown
+    made = [each.features for family in work.families for each in family.views if added[each.features.digest]]
     for family in work.families:
         features = family.first.features
-        if features in made and work.breakdown.seconds:
-            rate = round(work.breakdown.images_per_second, 3)
-            features.note_speed(Speed(rate, work.breakdown.pictures, shared=len(made) > 1))
+        if features in made and breakdown.seconds:
+            rate = round(breakdown.images_per_second, 3)
+            features.note_speed(Speed(rate, breakdown.pictures, shared=len(made) > 1))
 
 
 def _say_why(survey: Survey, family: Family) -> None:
@@ -261,6 +274,7 @@ def _summary(
     unreadable = [Skipped(row.path, work.refusals[row.key]) for row in table.rows if row.key in refused]
     name = family.frozen.backbone.name
     engine = work.engines.get(name)
+    extracted = work.outcome.added[features.digest]
     return Extraction(
         dataset=table.name,
         seed=table.origin.seed,
@@ -272,21 +286,22 @@ def _summary(
         label=first.recipe.label,
         views=len(family.views),
         images=len(table.rows) + len(table.skipped),
-        cached=len(before.first.plan.present),
-        extracted=work.added[features.digest],
-        duplicates=survey.duplicates,
+        # What was unread may have turned out to be there.
+        cached=len(first.plan.present) - extracted if survey.found.unread else len(before.first.plan.present),
+        extracted=extracted,
+        duplicates=len(table.rows) - len({row.key for row in table.rows}),
         skipped=(*table.skipped, *unreadable),
         rows=len(first.plan.present),
         view_rows=sum(len(each.plan.present) for each in family.views[1:]),
-        view_rows_extracted=sum(work.added[each.features.digest] for each in family.views[1:]),
+        view_rows_extracted=sum(work.outcome.added[each.features.digest] for each in family.views[1:]),
         width=features.width or family.frozen.backbone.width,
         features=features.path if features.has_parts() else None,
         seconds=time.monotonic() - started,
-        images_per_second=work.breakdown.images_per_second if engine else None,
-        engine=engine.name if engine else None,
+        images_per_second=work.outcome.breakdown.images_per_second if engine else None,
+        engine=engine.engine if engine else None,
         device=engine.device if engine else None,
         batch_size=engine.batch_size if engine else None,
-        breakdown=work.breakdown if engine else None,
+        breakdown=work.outcome.breakdown if engine else None,
         notes=(*survey.changes, *table.notes),
         max_bad=max_bad,
     )

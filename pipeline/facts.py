@@ -4,19 +4,23 @@ Only headers are read. A file that is gone, or whose bytes are no longer those o
 nothing about the picture that the store knows.
 """
 
+import io
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..cache.index import FileIndex, Hashed, hash_file
+from ..cache.index import FileIndex, Hashed, Stamp, hash_bytes, hash_file
+from ..cache.part import Key
+from ..cache.places import Place, place_within
 from ..cache.table import Row
 from .images import quiet_decoders
+from .sources import read_file, read_head, reading_threads, recall_places
 
 _ORIENTATION = 0x0112
 # The luminance table of ITU-T T.81, annex K.1, which quality 50 of the IJG's library stands for.
@@ -70,17 +74,27 @@ class FileState:
     """Paths of files that are not there, or cannot be read."""
 
 
-def read_facts(root: Path, rows: Sequence[Row], index: FileIndex) -> FileState:
+def read_facts(root: Place, rows: Sequence[Row], index: FileIndex) -> FileState:
     """Return what the files of a data set tell now.
 
     A file that the index does not know unchanged is read whole once, to compare its bytes with its key.
+
+    Raises
+    ------
+    Unreachable
+        They lie elsewhere, where nothing can be reached.
     """
-    known = index.recall(root / row.path for row in rows)
+    places = [place_within(root, row.path) for row in rows]
+    recalled = recall_places(index, places)
     with quiet_decoders():
-        outcomes = Parallel(n_jobs=cpu_count(), prefer="threads")(
-            delayed(_examine)(root, row, known.get(root / row.path)) for row in rows
+        outcomes = Parallel(n_jobs=reading_threads(places), prefer="threads")(
+            delayed(_examine)(place, row.key, recalled.files.get(place))
+            if isinstance(place, Path)
+            else delayed(_examine_elsewhere)(place, row.key, recalled.objects.get(place), recalled.stamps[place])
+            for place, row in zip(places, rows, strict=True)
         )
-    index.remember(hashed for _, _, hashed in outcomes if hashed is not None)
+    index.remember(read for _, _, read in outcomes if isinstance(read, Hashed))
+    index.remember_objects(dict(read for _, _, read in outcomes if isinstance(read, tuple)))
     facts = {row.path: found for row, (_, found, _) in zip(rows, outcomes, strict=True) if found is not None}
     states = [(row.path, state) for row, (state, _, _) in zip(rows, outcomes, strict=True)]
     return FileState(
@@ -114,26 +128,48 @@ def _sums_by_quality() -> NDArray[np.int64]:
     return np.asarray(tables.sum(axis=1), dtype=np.int64)
 
 
-def _examine(root: Path, row: Row, known: bytes | None) -> tuple[str, FileFacts | None, Hashed | None]:
-    path, hashed = root / row.path, None
+_Outcome = tuple[str, FileFacts | None, Hashed | tuple[str, tuple[Stamp, Key]] | None]
+"""The state of a file, what it tells, and what the index does not know of it yet."""
+_GONE: _Outcome = "gone", None, None
+
+
+def _examine(path: Path, expected: Key, known: Key | None) -> _Outcome:
+    hashed = None
     try:
         status = path.stat()
         # A pipe in the place of the file would be waited for without end.
         if not stat.S_ISREG(status.st_mode):
-            return "gone", None, None
+            return _GONE
         if known is None:
             hashed = hash_file(path)
             known = hashed.key
     except (OSError, ValueError):
-        return "gone", None, None
-    if known != row.key:
+        return _GONE
+    if known != expected:
         return "changed", None, hashed
     return "present", _read_header(path, status.st_size), hashed
 
 
-def _read_header(path: Path, size: int) -> FileFacts | None:
+def _examine_elsewhere(url: str, expected: Key, known: Key | None, stamp: Stamp | str) -> _Outcome:
+    if isinstance(stamp, str):
+        return _GONE
     try:
-        with Image.open(path) as image:
+        head = read_file(url, size=stamp.size) if known is None else read_head(url)
+        read = (url, (stamp, hash_bytes(head))) if known is None else None
+        if (known or hash_bytes(head)) != expected:
+            return "changed", None, read
+        facts = _read_header(io.BytesIO(head), stamp.size or len(head))
+        if facts is None and known is not None:
+            # Some kinds have their header at the end.
+            facts = _read_header(io.BytesIO(read_file(url)), stamp.size or len(head))
+    except (OSError, ValueError):
+        return _GONE
+    return "present", facts, read
+
+
+def _read_header(file: Path | io.BytesIO, size: int) -> FileFacts | None:
+    try:
+        with Image.open(file) as image:
             if not image.width or not image.height:
                 return None
             quality = jpeg_quality(getattr(image, "quantization", None) or {})

@@ -4,16 +4,15 @@ A file is read and hashed once; it is decoded once for all frames of one size an
 releases Python's lock for most of its time, so threads are enough to keep a network busy.
 """
 
-import os
-import stat
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
-from pathlib import Path
+from threading import BoundedSemaphore
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +20,12 @@ from numpy.typing import NDArray
 
 from ..cache.index import hash_bytes
 from ..cache.part import Key
+from ..cache.places import Place
 from ..cache.recipe import Recipe
 from .augmentation import ORIGINAL, View
 from .errors import UnreadableImage
 from .images import DEFAULT_POLICY, ReadingPolicy, decode_views, quiet_decoders
+from .sources import read_file, reading_threads, why_unreadable
 
 
 class Frame(NamedTuple):
@@ -46,13 +47,15 @@ class Frame(NamedTuple):
 class Picture:
     """A file to be decoded."""
 
-    path: Path
+    path: Place
     name: str
     """Path relative to the data set's root."""
     expected: Key
-    """What its bytes hashed to when the extraction was planned."""
+    """What its bytes hashed to when the extraction was planned, or what stood in for that."""
     frames: tuple[Frame, ...]
     """That are wanted of it."""
+    size: int | None = None
+    """Bytes, where they are known of what lies elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Decoded:
     key: Key | None
     """Of the very buffer that was decoded; None where the file could not be read."""
     pixels: Mapping[Frame, NDArray[np.uint8]] | None
-    """(h, w, 3) RGB of each frame; None where it could not be decoded."""
+    """(h, w, 3) RGB of each frame; None where it could not be decoded, empty where its rows are there already."""
     reason: str
     """Why not."""
     read_seconds: float = 0.0
@@ -78,22 +81,31 @@ def decoding_ahead(
     policy: ReadingPolicy = DEFAULT_POLICY,
     *,
     ahead: int,
+    known: Collection[Key] | None = None,
 ) -> Iterator[Iterator[Decoded]]:
-    """Give an iterator over the decoded pictures, in order, at most `ahead` of them waiting."""
+    """Give an iterator over the decoded pictures, in order, at most `ahead` of them waiting.
+
+    With `known`, what turns out to have other bytes than expected, and these are known or of a picture before
+    it, is not decoded. More threads read what lies elsewhere than there are processors; no more than these decode.
+    """
     # Here, since where all is cached nothing has need of it.
     from joblib import cpu_count
 
-    with quiet_decoders(policy), ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode") as threads:
+    count = reading_threads(picture.path for picture in pictures)
+    decode = partial(
+        _decode, policy=policy, slots=BoundedSemaphore(cpu_count()), seen=None if known is None else set(known)
+    )
+    with quiet_decoders(policy), ThreadPoolExecutor(count, thread_name_prefix="decode") as threads:
 
         def decoded() -> Iterator[Decoded]:
             rest = iter(pictures)
             waiting: deque[Future[Decoded]] = deque()
             for picture in islice(rest, ahead):
-                waiting.append(threads.submit(_decode, picture, policy))
+                waiting.append(threads.submit(decode, picture))
             while waiting:
                 done = waiting.popleft().result()
                 for picture in islice(rest, 1):
-                    waiting.append(threads.submit(_decode, picture, policy))
+                    waiting.append(threads.submit(decode, picture))
                 yield done
 
         try:
@@ -102,48 +114,29 @@ def decoding_ahead(
             threads.shutdown(wait=True, cancel_futures=True)
 
 
-def read_file(path: Path, policy: ReadingPolicy = DEFAULT_POLICY) -> bytes:
-    """Return the bytes of a picture file; this never waits for anything but the disk.
-
-    Raises
-    ------
-    UnreadableImage
-        It is no regular file, or larger than any picture that is allowed.
-    OSError
-        It cannot be read.
-    """
-    # A pipe without a writer would block the opening; what was opened is looked at, not the name.
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableImage("not a regular file")
-        if status.st_size > policy.max_bytes:
-            raise UnreadableImage(
-                f"larger than any picture that --max-pixels allows ({status.st_size:,} bytes, "
-                f"expected at most {policy.max_bytes:,})"
-            )
-        return file.read()
-
-
-def _decode(picture: Picture, policy: ReadingPolicy) -> Decoded:
+def _decode(picture: Picture, policy: ReadingPolicy, slots: BoundedSemaphore, seen: set[Key] | None) -> Decoded:
     started = time.perf_counter()
     try:
-        content = read_file(picture.path, policy)
-    except OSError as error:
-        return Decoded(picture.name, picture.expected, None, None, f"cannot be read: {error.strerror}")
-    except UnreadableImage as error:
-        return Decoded(picture.name, picture.expected, None, None, str(error))
+        content = read_file(picture.path, policy, size=picture.size)
+    except (OSError, UnreadableImage) as error:
+        return Decoded(picture.name, picture.expected, None, None, why_unreadable(error))
     key = hash_bytes(content)
     read = time.perf_counter()
+    if seen is not None and key != picture.expected:
+        if key in seen:
+            return Decoded(picture.name, picture.expected, key, {}, "", read - started)
+        seen.add(key)
     pixels: dict[Frame, NDArray[np.uint8]] = {}
     reason = ""
     try:
-        for (size, resize), alike in groupby(sorted(picture.frames), key=lambda frame: frame[:2]):
-            frames = list(alike)
-            views = [frame.view for frame in frames]
-            arrays = decode_views(content, size, resize, policy, key=key, views=views)
-            pixels.update(zip(frames, arrays, strict=True))
+        with slots:
+            began = time.perf_counter()
+            for (size, resize), alike in groupby(sorted(picture.frames), key=lambda frame: frame[:2]):
+                frames = list(alike)
+                views = [frame.view for frame in frames]
+                arrays = decode_views(content, size, resize, policy, key=key, views=views)
+                pixels.update(zip(frames, arrays, strict=True))
     except UnreadableImage as error:
         reason = str(error)
-    seconds = read - started, time.perf_counter() - read
+    seconds = read - started, time.perf_counter() - began
     return Decoded(picture.name, picture.expected, key, None if reason else pixels, reason, *seconds)

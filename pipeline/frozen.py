@@ -21,7 +21,7 @@ from ..models.engines import ENGINES, FORM, EngineChoice, compile_backbone, open
 from ..models.errors import ModelError, UnsuitableEngine
 from ..models.taps import Tap
 from ..models.weights import load_extractor, locate_weights
-from .progress import Progress
+from .progress import SILENT, Progress
 
 
 class FrozenBackbone:
@@ -56,9 +56,18 @@ class FrozenBackbone:
         known = None if self._file is None else store.index.recall_weights(self._file, self._name)
         self.digest: str = self._located.identity or known or ""
         if not self.digest:
-            self._load()
+            self.load()
 
-    def _load(self) -> Any:
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to another process without the network: what was compiled of it lies in the store."""
+        return {**self.__dict__, "_network": None, "_progress": SILENT}
+
+    def settle(self, choice: EngineChoice, progress: Progress) -> None:
+        """Let it be run by what was chosen for another process or machine than that where it was made."""
+        self.choice = choice
+        self._progress = progress
+
+    def load(self) -> Any:
         """Return the Keras network without classifier; from then on the digest of its weights is known.
 
         Raises
@@ -129,7 +138,7 @@ class FrozenBackbone:
             return self.start(EngineChoice(record.name, record.batch_size, choice.device), taps, keep=keep)
 
     def _compile(self, folder: Path, *, choice: EngineChoice, taps: Sequence[Tap]) -> None:
-        compile_backbone(folder, self.backbone, self._load(), choice, taps=taps, precision=self.precision)
+        compile_backbone(folder, self.backbone, self.load(), choice, taps=taps, precision=self.precision)
         # The engine opens what was written; the network would only take memory beside it.
         self._network = None
         gc.collect()

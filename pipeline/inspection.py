@@ -7,13 +7,13 @@ the same wrong label would vouch for it.
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cache.features import FeatureSet
 from ..cache.part import Key
+from ..cache.places import Place
 from ..cache.table import Row
 from ..models.probes import FOLDS, assign_folds, probabilities_from_features
 from .findings import LabelError, NearDuplicate, Outlier
@@ -38,7 +38,7 @@ class Inspection:
 def inspect_features(
     pictures: Sequence[Row],
     features: FeatureSet | None,
-    root: Path,
+    root: Place,
     present: Collection[str],
     *,
     unreadable: Collection[Key] = (),
@@ -53,7 +53,7 @@ def inspect_features(
         One per key; without label where that is not to be used.
     features : FeatureSet, optional
         None where the store has none.
-    root : Path
+    root : Place
         Folder that the paths are relative to.
     present : collection of str
         Paths of the files whose pixels may be read.
@@ -113,7 +113,7 @@ def group_pictures(rows: Sequence[Row], near_duplicates: Sequence[NearDuplicate]
 
 
 def _find_near_duplicates(
-    rows: Sequence[Row], scaled: NDArray[np.float32], root: Path, present: Collection[str]
+    rows: Sequence[Row], scaled: NDArray[np.float32], root: Place, present: Collection[str]
 ) -> tuple[list[NearDuplicate], int]:
     """Return the pairs, those across splits first, and how many were judged without their pixels."""
     pairs, cosines = find_candidates(scaled, [row.split for row in rows])

@@ -87,14 +87,17 @@ class Lanes:
     targets : iterable of (Engine, Target)
     breakdown : Breakdown
         Where seconds are counted.
+    alone : bool
+        Whether nobody else fills these sets; see `FeatureWriter`.
     """
 
-    def __init__(self, targets: Iterable[tuple[Engine, Target]], breakdown: Breakdown) -> None:
+    def __init__(self, targets: Iterable[tuple[Engine, Target]], breakdown: Breakdown, *, alone: bool = True) -> None:
         every: dict[Engine, list[Target]] = {}
         for engine, target in targets:
             every.setdefault(engine, []).append(target)
         self._lanes = [_Lane(engine, targets) for engine, targets in every.items()]
         self._breakdown = breakdown
+        self._alone = alone
         self._writers: dict[Target, FeatureWriter] = {}
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._written: deque[Future[float]] = deque()
@@ -104,7 +107,9 @@ class Lanes:
         self._stack.__enter__()
         for lane in self._lanes:
             for target in lane.targets:
-                self._writers[target] = target.writer or self._stack.enter_context(FeatureWriter(target.features))
+                self._writers[target] = target.writer or self._stack.enter_context(
+                    FeatureWriter(target.features, alone=self._alone)
+                )
         return self
 
     def __exit__(

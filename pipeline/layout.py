@@ -10,15 +10,18 @@
 docs/layouts.md shows each with a tree and a command.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from ..cache.index import Stamp
+from ..cache.places import Place, place_within
 from ..cache.table import Skipped, Split
 from .errors import InvalidRequest, NoImages
 from .folders import SUFFIXES, walk_folder
 from .labelling import AS_USUAL, Labelling
 from .labels import SPLIT_NAMES, Found, first_few, group_of, label_of, offer_pattern
+from .sources import list_elsewhere
 from .tables import is_table, read_table
 
 
@@ -26,7 +29,7 @@ from .tables import is_table, read_table
 class Listing:
     """What a folder or a table holds."""
 
-    root: Path
+    root: Place
     """Folder that the paths are relative to."""
     layout: str
     files: tuple[Found, ...]
@@ -35,9 +38,11 @@ class Listing:
     labelling: Labelling = AS_USUAL
     table: str = ""
     """Name of the table in the root; empty for a folder."""
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    """Of the pictures that do not lie on this machine, by path."""
 
 
-def list_images(source: Path, labelling: Labelling = AS_USUAL, *, leave_out: Path | None = None) -> Listing:
+def list_images(source: Place, labelling: Labelling = AS_USUAL, *, leave_out: Path | None = None) -> Listing:
     """Return the pictures below a folder or in a table, in the order of their paths.
 
     `leave_out` is a folder that is not walked into: the store, which may lie inside.
@@ -52,7 +57,7 @@ def list_images(source: Path, labelling: Labelling = AS_USUAL, *, leave_out: Pat
     """
     if is_table(source):
         listing = _list_table(source, labelling)
-    elif source.is_dir():
+    elif isinstance(source, str) or source.is_dir():
         listing = _list_folder(source, labelling, leave_out)
     else:
         kind = "a file" if source.exists() else "not there"
@@ -65,25 +70,30 @@ def list_images(source: Path, labelling: Labelling = AS_USUAL, *, leave_out: Pat
     return listing
 
 
-def _list_table(source: Path, labelling: Labelling) -> Listing:
+def _list_table(source: Place, labelling: Labelling) -> Listing:
     if labelling.label_level:
         raise InvalidRequest(
             f"--label-level {labelling.label_level} counts folders, but {source} is a table: its column label says "
             "the labels, or take them from the names with --label-pattern"
         )
     table = read_table(source, labelling)
-    notes = [*table.notes, *_remarks(table.files, labelling, f"without a label in {source.name}")]
-    layout = f"table {source.name}"
-    return Listing(source.parent, layout, table.files, table.skipped, tuple(notes), labelling, source.name)
+    notes = (*table.notes, *_remarks(table.files, labelling, f"without a label in {table.name}"))
+    layout = f"table {table.name}"
+    return Listing(table.root, layout, table.files, table.skipped, notes, labelling, table.name, table.stamps)
 
 
-def _list_folder(root: Path, labelling: Labelling, leave_out: Path | None) -> Listing:
+def _list_folder(root: Place, labelling: Labelling, leave_out: Path | None) -> Listing:
     if labelling.group:
         raise InvalidRequest(
             f"--group {labelling.group} names a column of a table, but {root} is a folder: "
             "take groups from the paths with --group-pattern"
         )
-    walk = walk_folder(root, leave_out=leave_out)
+    stamps: Mapping[str, Stamp] = {}
+    if isinstance(root, str):
+        found = list_elsewhere(root)
+        walk, stamps = found.walk, found.stamps
+    else:
+        walk = walk_folder(root, leave_out=leave_out)
     if not walk.paths:
         unreadable = f", {len(walk.skipped)} that cannot be opened" if walk.skipped else ""
         raise NoImages(
@@ -104,7 +114,7 @@ def _list_folder(root: Path, labelling: Labelling, leave_out: Path | None) -> Li
         layout = "labels in the names"
     else:
         layout = "class folders" if any(file.label for file in files) else "no class folders"
-    return Listing(root, layout, files, tuple(walk.skipped), tuple(notes), labelling)
+    return Listing(root, layout, files, tuple(walk.skipped), tuple(notes), labelling, stamps=stamps)
 
 
 def _found(path: str, split_folders: dict[str, Split], labelling: Labelling) -> Found:
@@ -145,8 +155,8 @@ def _check_training(listing: Listing) -> None:
         return
     if listing.table:
         raise InvalidRequest(
-            f"{listing.root / listing.table} has pictures of the split {' and '.join(sorted(given))} but none for "
-            "training: write train, or nothing, into the column split of some"
+            f"{place_within(listing.root, listing.table)} has pictures of the split {' and '.join(sorted(given))} but "
+            "none for training: write train, or nothing, into the column split of some"
         )
     raise InvalidRequest(
         f"found {listing.layout}, but none for training: "

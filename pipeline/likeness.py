@@ -5,20 +5,17 @@ The pixels tell those apart: a copy that was saved again, made smaller or mirror
 same light and dark in the same places.
 """
 
-import base64
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from PIL import Image
 
+from ..cache.places import Place, place_within
 from .errors import UnreadableImage
-from .facts import FileFacts
 from .images import decode_image, quiet_decoders
+from .sources import read_file, reading_threads
 
 SIDE = 32
 """Pixels of the small gray copy, whatever the aspect; a kilobyte per picture."""
@@ -28,8 +25,6 @@ SIMILAR, ALIKE = 0.6, 0.9
 """Correlation that is enough where the cosine of the features is at least `ALIKE`: a narrow crop, for example."""
 CERTAIN = 0.92
 """Cosine that is enough where there are no pixels to compare."""
-THUMBNAIL = 160
-"""Longer side, pixels."""
 _NOISE = 4.0
 
 
@@ -43,11 +38,12 @@ class Likeness:
     """Whether the mirrored one fits better."""
 
 
-def read_small(root: Path, paths: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
+def read_small(root: Place, paths: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
     """Return gray copies of shape (32, 32), uint8, of those pictures that can be read, by path."""
     wanted = sorted(set(paths))
     with quiet_decoders():
-        found = Parallel(n_jobs=cpu_count(), prefer="threads")(delayed(_small)(root / path) for path in wanted)
+        places = [place_within(root, path) for path in wanted]
+        found = Parallel(n_jobs=reading_threads(places), prefer="threads")(delayed(_small)(each) for each in places)
     return {path: small for path, small in zip(wanted, found, strict=True) if small is not None}
 
 
@@ -76,24 +72,8 @@ def is_near_duplicate(cosine: float, likeness: Likeness | None) -> bool:
     return likeness.correlation >= SAME or (cosine >= ALIKE and likeness.correlation >= SIMILAR)
 
 
-def read_thumbnails(root: Path, facts: Mapping[str, FileFacts]) -> dict[str, str]:
-    """Return thumbnails as `data:` addresses, by path, of those pictures that can be read.
-
-    Parameters
-    ----------
-    root : Path
-    facts : mapping of path to FileFacts
-        The pictures, and their sizes.
-    """
-    with quiet_decoders():
-        found = Parallel(n_jobs=cpu_count(), prefer="threads")(
-            delayed(_thumbnail)(root / path, about) for path, about in facts.items()
-        )
-    return {path: thumbnail for path, thumbnail in zip(facts, found, strict=True) if thumbnail is not None}
-
-
-def _small(path: Path) -> NDArray[np.uint8] | None:
-    rgb = _decode(path, (SIDE, SIDE))
+def _small(place: Place) -> NDArray[np.uint8] | None:
+    rgb = _decode(place, (SIDE, SIDE))
     if rgb is None:
         return None
     # ITU-R BT.601, as everywhere that gray is made of RGB.
@@ -101,19 +81,8 @@ def _small(path: Path) -> NDArray[np.uint8] | None:
     return gray.round().astype(np.uint8)
 
 
-def _thumbnail(path: Path, facts: FileFacts) -> str | None:
-    shrink = min(1.0, THUMBNAIL / max(facts.width, facts.height))
-    width, height = max(1, round(facts.width * shrink)), max(1, round(facts.height * shrink))
-    rgb = _decode(path, (width, height) if facts.on_its_side else (height, width))
-    if rgb is None:
-        return None
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _decode(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+def _decode(place: Place, size: tuple[int, int]) -> NDArray[np.uint8] | None:
     try:
-        return decode_image(path.read_bytes(), size, "squash-bilinear")
+        return decode_image(read_file(place), size, "squash-bilinear")
     except (OSError, UnreadableImage):
         return None

@@ -53,6 +53,8 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
     for title, path in pictures:
         lines += [f"![{_escape(title)}]({path})", ""]
     lines += _section("What views gained and cost", [describe_gain(each) for each in report["views"]])
+    worth = [f"{run['run']}: {run['worth']['sentence']}" for run in runs if run.get("worth")]
+    lines += _section("What fine-tuning gained and cost", worth)
     lines += _section("Splits and labels", report["notes"])
     lines += _section("Warnings", [f"{run['run']}: {warning}" for run in runs for warning in run["warnings"]])
     lines += _section("Skipped pictures", [f"{each['path']}: {each['reason']}" for each in report["skipped"]])

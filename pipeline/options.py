@@ -235,6 +235,32 @@ def featuring(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def worker_count(text: str) -> int | str:
+    """Return a number of workers, or auto."""
+    if text != "auto" and not (text.isdecimal() and int(text) > 0):
+        raise click.BadParameter(f"expected a number above 0, or auto, found {text}")
+    return text if text == "auto" else int(text)
+
+
+def sharing(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what shares the work among processes and machines: --workers, --cluster."""
+
+    @click.option(
+        "--workers",
+        type=worker_count,
+        metavar="COUNT|auto",
+        help="Processes of this machine; auto is one per GPU, or one for all cores. [this one alone]",
+    )
+    @click.option(
+        "--cluster", metavar="dask://HOST:PORT", help="Workers of a Dask cluster that see the same pictures and store."
+    )
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        command(**arguments)
+
+    return wrapped
+
+
 def expectation(text: str) -> str:
     """Return text such as `test.accuracy >= 0.95`, if it can be judged."""
     from .errors import InvalidRequest

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..cache.files import replacing
+from ..cache.places import place_of
 from .errors import UnreadableImage
-from .feed import Frame, read_file
+from .feed import Frame
 from .figures import draw_grid
 from .images import ReadingPolicy, decode_image, quiet_decoders
 from .prediction import Prediction
+from .sources import read_file
 
 MOST = 25
 _LONGEST = 22
@@ -63,7 +65,7 @@ def draw_predictions(path: Path, predictions: Iterable[Prediction], frame: Frame
         for each in predictions:
             # One may have gone since it was predicted.
             with contextlib.suppress(OSError, UnreadableImage):
-                pictures.append(decode_image(read_file(Path(each.path), policy), frame.size, frame.resize, policy))
+                pictures.append(decode_image(read_file(place_of(each.path), policy), frame.size, frame.resize, policy))
                 drawn.append(each)
     with replacing(path) as temporary:
         draw_grid(temporary, pictures, [_title(each) for each in drawn], [each.rejected for each in drawn])

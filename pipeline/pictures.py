@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..cache.places import is_url, place_of
 from ..cache.table import Skipped
 from .errors import InvalidRequest, NoImages
 from .folders import SUFFIXES, walk_folder
 from .labels import first_few
+from .sources import list_elsewhere
 from .tables import is_table, read_paths
 
 STANDARD_INPUT = "-"
@@ -35,6 +37,7 @@ def list_pictures(sources: Sequence[str | Path], *, leave_out: Path | None = Non
     sources : sequence of path
         A folder stands for the picture files below it, a `.csv` table for its column `path`, a `.txt` file for a path
         a line (both relative to their own folder), `-` for a path a line on standard input; anything else is a picture.
+        A picture, a folder or a table may also be a URL.
     leave_out : Path, optional
         A folder that is not walked into: the store, which may lie inside.
 
@@ -50,6 +53,9 @@ def list_pictures(sources: Sequence[str | Path], *, leave_out: Path | None = Non
     for source in sources:
         text = os.fspath(source)
         path = Path(text).expanduser()
+        if is_url(text):
+            _add_url(str(place_of(text)), named, skipped)
+            continue
         if not text:
             raise InvalidRequest("an empty name is given: expected a picture, a folder, a .csv table or a .txt list")
         if text == STANDARD_INPUT:
@@ -72,6 +78,18 @@ def list_pictures(sources: Sequence[str | Path], *, leave_out: Path | None = Non
         first, reason = next(iter(skipped.items()))
         raise NoImages(f"none of the pictures that are named can be opened, {len(skipped):,} in all: {first}, {reason}")
     return Pictures(list(named), [Skipped(*each) for each in skipped.items()])
+
+
+def _add_url(url: str, named: dict[str, None], skipped: dict[str, str]) -> None:
+    if is_table(url):
+        _add_listed(read_paths(url), url.rpartition("/")[0], url, named, skipped)
+    elif os.path.splitext(url)[1].lower() in SUFFIXES:
+        named[url] = None
+    else:
+        found = list_elsewhere(url).walk.paths
+        if not found:
+            raise NoImages(f"no pictures in {url}: expected files such as {url}/1.jpg ({', '.join(sorted(SUFFIXES))})")
+        named.update(dict.fromkeys(f"{url}/{path}" for path in found))
 
 
 def _add_folder(root: Path, leave_out: Path | None, named: dict[str, None], skipped: dict[str, str]) -> None:
@@ -103,7 +121,7 @@ def _add_listed(
     found: dict[str, None] = {}
     lost: dict[str, str] = {}
     for path in paths:
-        _add(os.path.join(folder, path) if folder != "." else path, found, lost)
+        _add(path if is_url(path) or folder == "." else os.path.join(folder, path), found, lost)
     if not found:
         raise NoImages(
             f"none of the pictures that {source} names can be opened, {len(lost):,} in all: expected paths relative "
@@ -115,6 +133,10 @@ def _add_listed(
 
 def _add(path: str, named: dict[str, None], skipped: dict[str, str]) -> None:
     """Add a file, or why it cannot be one; opening a pipe would wait for its other end."""
+    if is_url(path):
+        # What lies elsewhere is asked when it is read.
+        named[path] = None
+        return
     try:
         mode = os.stat(path).st_mode
     except ValueError:

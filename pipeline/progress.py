@@ -6,9 +6,9 @@ from typing import Protocol
 
 
 class Counter(Protocol):
-    """Is told of pictures as they are done."""
+    """Is told of pictures as they are done; of several workers also how fast each is, in words."""
 
-    def __call__(self, *, extracted: int = 0, skipped: int = 0) -> None: ...
+    def __call__(self, *, extracted: int = 0, skipped: int = 0, speeds: str = "") -> None: ...
 
 
 class Progress(Protocol):
@@ -37,7 +37,7 @@ class Silent:
     def count(self, total: int, *, cached: int) -> Iterator[Counter]:  # noqa: ARG002
         """Count nothing."""
 
-        def ignore(*, extracted: int = 0, skipped: int = 0) -> None:
+        def ignore(*, extracted: int = 0, skipped: int = 0, speeds: str = "") -> None:
             pass
 
         yield ignore

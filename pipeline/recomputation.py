@@ -150,5 +150,5 @@ def _pictures(store: FeatureStore, keys: set[Key], frame: Frame) -> list[Picture
         table = store.find_dataset(name)
         for row in table.rows:
             if row.key in keys:
-                found.setdefault(row.key, Picture(table.origin.root / row.path, row.path, row.key, (frame,)))
+                found.setdefault(row.key, Picture(table.origin.place(row.path), row.path, row.key, (frame,)))
     return [found[key] for key in sorted(found)]

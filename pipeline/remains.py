@@ -1,20 +1,20 @@
 """What can still be seen of a picture that was skipped: a small one beside its reason, where there is any."""
 
 import io
-from pathlib import Path
 
 from PIL import Image
 
+from ..cache.places import Place
 from .errors import UnreadableImage
-from .feed import read_file
 from .images import ReadingPolicy, decode_image, quiet_decoders
+from .sources import read_file
 
 SIDE = 96
 """Pixels."""
 _LENIENT = ReadingPolicy(truncated="accept")
 
 
-def draw_remains(path: Path) -> bytes | None:
+def draw_remains(path: Place) -> bytes | None:
     """Return a PNG of what can be decoded, gray around it to a square; None where nothing can.
 
     A JPEG that was cut off shows its upper part, and a picture that was refused for its size shows

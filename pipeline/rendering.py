@@ -12,6 +12,7 @@ from ..models.heads import HEADS
 from .augmentation import STANDARD, augment_names
 from .evaluation import WITH_INTERVAL
 from .inputs import JOINT
+from .tuning import FINE_TUNED, Tuning
 from .units import format_size
 
 Record = dict[str, Any]
@@ -35,14 +36,12 @@ _COSTS = (
 
 def command_of(record: Record, *, store: Path) -> str:
     """Return the command line that trains a run again."""
+    if record["head"] == FINE_TUNED:
+        words = ["demijohn", "fine-tune", "--run", record["parent"], *_options(record), "--store", str(store)]
+        return shlex.join(words + (["--seed", str(record["seed"])] if record["seed"] else []))
     words = ["train-head", "--head", record["head"], "--features", _short_digests(record)]
     words += ["--dataset", record["dataset"], "--store", str(store)]
-    for name, value in _chosen(record).items():
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        else:
-            words += [option, (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)]
+    words += _options(record)
     if record["views"] > 1:
         words += ["--views", str(record["views"]), "--augment", augment_names(record["augment"])]
     else:
@@ -61,13 +60,26 @@ def command_of(record: Record, *, store: Path) -> str:
     return shlex.join(words)
 
 
+def _options(record: Record) -> list[str]:
+    """Return the options that ask for the settings that are not the usual ones."""
+    words = []
+    for name, value in _chosen(record).items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        else:
+            words += [option, (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)]
+    return words
+
+
 def _short_digests(record: Record) -> str:
     return JOINT.join(digest[:12] for digest in record["features_digest"].split(JOINT))
 
 
 def _chosen(record: Record) -> Record:
-    """Return the settings that are not the head's defaults."""
-    defaults = json.loads(json.dumps(HEADS[record["head"]].settings))
+    """Return the settings that are not the usual ones of the head, or of fine-tuning."""
+    usual = Tuning().to_json() if record["head"] == FINE_TUNED else HEADS[record["head"]].settings
+    defaults = json.loads(json.dumps(usual))
     return {name: value for name, value in record["settings"].items() if value != defaults[name]}
 
 
@@ -109,7 +121,7 @@ def _settings(record: Record) -> Record:
         settings["folds"] = asked["folds"]
     if asked["calibrated"]:
         settings["calibrated"] = "yes"
-    strength = HEADS[record["head"]].strength
+    strength = None if record["head"] == FINE_TUNED else HEADS[record["head"]].strength
     if strength and strength in record["found"]:
         settings[strength] = record["found"][strength]
     return settings

@@ -29,6 +29,7 @@ from .progress import SILENT, Progress
 from .remains import draw_remains
 from .rendering import command_of, to_csv
 from .report import FORMAT, Filters, Outdated, Report
+from .report_page import PAGE, render_report
 from .verdicts import group_families, name_runs
 
 _SKIPPED_SHOWN = 30
@@ -117,8 +118,8 @@ def report_heads(
     )
     if not filters.narrow:
         results_kept.forget_others()
-    _write(report)
-    progress.say(f"report in {report.folder / 'report.md'}")
+    _write(report, kept)
+    progress.say(f"report in {report.folder / PAGE}")
     return report
 
 
@@ -138,7 +139,7 @@ def _choose_split(ground: Ground, asked: str | None) -> str | None:
     return asked or next((split for split in reversed(JUDGED) if ground.count(split)), None)
 
 
-def _write(report: Report) -> None:
+def _write(report: Report, store: FeatureStore) -> None:
     folder = report.folder
     figures = folder / "figures"
     with writing_errors(figures):
@@ -155,6 +156,8 @@ def _write(report: Report) -> None:
         {name: f"figures/{path.name}" for name, path in remains.items()},
     )
     write_bytes(folder / "report.md", markdown.encode(errors="backslashreplace"))
+    page = render_report(content, report.runs, store=store, table=report.dataset, folder=folder)
+    write_bytes(folder / PAGE, page)
     for old in set(figures.glob("*.png")) - {path for _, path in pictures} - set(remains.values()):
         old.unlink()
 
@@ -163,7 +166,7 @@ def _draw_skipped(report: Report, folder: Path) -> dict[str, Path]:
     """Draw what can still be seen of the first skipped pictures; return the file of each, by its path."""
     drawn = {}
     for each in report.skipped[:_SKIPPED_SHOWN]:
-        content = draw_remains(report.dataset.origin.root / each.path)
+        content = draw_remains(report.dataset.origin.place(each.path))
         if content is not None:
             name = hashlib.sha256(each.path.encode("utf-8", "surrogatepass")).hexdigest()[:12]
             drawn[each.path] = folder / f"skipped-{name}.png"

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from ..models.errors import UnsuitableSetting
 from ..models.resolving import found_again
@@ -40,6 +40,9 @@ class Request(TypedDict, total=False):
     reading: ReadingPolicy
     resize: str | None
     retry: bool
+    workers: int | Literal["auto"] | None
+    cluster: str | None
+    backend: Any
     progress: Progress
 
 
@@ -64,6 +67,9 @@ USUAL: Request = {
     "reading": DEFAULT_POLICY,
     "resize": None,
     "retry": False,
+    "workers": None,
+    "cluster": None,
+    "backend": None,
     "progress": SILENT,
 }
 _OPTIONS = (
@@ -105,6 +111,9 @@ def complete(request: Request) -> Request:
     if asked["views_for"] not in get_args(ViewsFor):
         raise InvalidRequest(f"views can be had for {' or '.join(get_args(ViewsFor))}, found {asked['views_for']!r}")
     asked["weights"] = _whole(asked["weights"])
+    if any(asked[name] is not None for name in ("workers", "cluster", "backend")):
+        # Workers have working folders of their own.
+        asked["store"] = Path(asked["store"]).expanduser().absolute()
     asked["backbones"] = tuple(dict.fromkeys(found_again(str(name)) for name in asked["backbones"]))
     return asked
 

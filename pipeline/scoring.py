@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..cache.features import FeatureSet
+from ..cache.places import place_of
 from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..models.heads import load_scorer, open_head
@@ -158,7 +159,7 @@ class NetworkScorer:
 
     def score_files(self, paths: Sequence[str]) -> Scored:
         """See `Scorer`."""
-        pictures = [Picture(Path(path), path, b"", (self._frame,)) for path in dict.fromkeys(paths)]
+        pictures = [Picture(place_of(path), path, b"", (self._frame,)) for path in dict.fromkeys(paths)]
         pixels: dict[str, Pixels] = {}
         reasons: dict[str, str] = {}
         with decoding_ahead(pictures, self._policy, ahead=_NETWORK_ROWS) as decoded:

@@ -24,13 +24,14 @@ from ..cache.errors import StoreNotWritable
 from ..cache.features import FeatureSet
 from ..cache.index import hash_bytes
 from ..cache.part import Key, keys_to_array
+from ..cache.places import place_of
 from ..cache.refusals import Refusal
 from ..cache.store import FeatureStore
 from ..cache.writer import FeatureWriter
 from ..models.engine import Engine
 from .augmentation import make_view
 from .breakdown import Breakdown
-from .dataset import find_keys
+from .dataset import find_keys_anywhere
 from .examples import refusals_that_hold
 from .feed import Frame, Picture, decoding_ahead
 from .images import MAX_PIXELS, ReadingPolicy, decoder_version
@@ -125,9 +126,11 @@ class FeatureSupply:
         KeyboardInterrupt
             On SIGINT or SIGTERM, after what was made has been stored.
         """
-        keys, skipped, hashed = find_keys(list(dict.fromkeys(paths)), self._store.index)
-        reasons = {each.path: each.reason for each in skipped}
-        self._store.index.remember(hashed)
+        found = find_keys_anywhere(list(dict.fromkeys(paths)), self._store.index)
+        keys = found.keys
+        reasons = {each.path: each.reason for each in found.skipped}
+        self._store.index.remember(found.hashed)
+        self._store.index.remember_objects(found.objects)
         # Each turn stores rows, learns of refusals or loses files; a file may change after it was hashed.
         while missing := self._find_missing(keys.values()):
             for policy in dict.fromkeys(self._policies[digest] for digest in missing):
@@ -201,7 +204,7 @@ class FeatureSupply:
         pictures = []
         for path, key in keys.items():
             if chosen := frames.pop(key, None):
-                pictures.append(Picture(Path(path), path, key, tuple(chosen)))
+                pictures.append(Picture(place_of(path), path, key, tuple(chosen)))
         # None where a pass before this one has found that the files are gone.
         ahead = max(2, _PICTURES_AHEAD // max((len(picture.frames) for picture in pictures), default=1))
         refused: dict[Key, str] = {}

@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Unpack
 
 from ..cache.features import FeatureSet
-from ..cache.index import Hashed
+from ..cache.index import Stamp
 from ..cache.part import Key
+from ..cache.places import place_of
 from ..cache.plan import Plan, plan_extraction
 from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
@@ -23,7 +25,7 @@ from ..models.errors import UnsuitableSetting
 from ..models.resolving import resolve_backbone
 from ..models.taps import Tap
 from .augmentation import augment_recipe
-from .dataset import build_dataset, choose_source, finding_keys, settle_choices
+from .dataset import FoundKeys, build_dataset, choose_source, finding_keys, settle_choices
 from .examples import refusals_that_hold
 from .feed import Frame, Picture
 from .frozen import FrozenBackbone
@@ -90,10 +92,8 @@ class Survey:
     """What is asked for; complete."""
     store: FeatureStore
     listing: Listing
-    keys: dict[str, Key]
-    """Path to key, of every file that can be opened."""
-    hashed: list[Hashed]
-    """What the index does not know yet."""
+    found: FoundKeys
+    """The keys of the files, and what the index does not know of them."""
     lost: list[Skipped]
     """Files that cannot be opened."""
     refusals: dict[Key, str]
@@ -118,6 +118,8 @@ class Survey:
         tail = [f"{self.duplicates:,} duplicates"] if self.duplicates else []
         if refused := len(self.families[0].first.plan.refused):
             tail.append(f"{refused:,} refused earlier")
+        if self.found.unread:
+            tail.append(f"{len(self.found.unread):,} to be fetched")
         if self.lost:
             tail.append(f"{len(self.lost):,} unreadable")
         if len(self.families) == 1:
@@ -131,25 +133,29 @@ def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Surv
     asked = complete(request)
     kept = FeatureStore(asked["store"])
     records = _find_backbones(asked)
-    source, name = choose_source(None if images is None else Path(images), kept, asked["dataset"])
+    source, name = choose_source(None if images is None else place_of(images), kept, asked["dataset"])
     seed, labelling, changes = settle_choices(kept, name, seed=asked["seed"], labelling=asked["labelling"])
     listing = list_images(source, labelling, leave_out=kept.folder)
-    with finding_keys(listing, kept.index) as found:
+    with finding_keys(listing, kept.index) as finding:
         # Meanwhile, since a network may have to be loaded for its digest; where weights are missing it ends here.
         recipes = _choose_recipes(records, kept, asked)
-        keys, unreadable, hashed = found.result()
+        found = finding.result()
     there = {each.digest: each.keys() for _, _, sets in recipes for each in sets}
     # What was read on another try has features, whatever was said of it before.
     refused = {} if asked["retry"] else refusals_that_hold(kept, asked["reading"])
     read = set().union(*(there[sets[0].digest] for _, _, sets in recipes)) if refused else set()
     refusals = {key: reason for key, reason in refused.items() if key not in read}
-    lost = [*listing.skipped, *unreadable]
-    table = build_dataset(name, listing, keys, seed=seed, unreadable=refusals, skipped=lost)
+    lost = [*listing.skipped, *found.skipped]
+    table = build_dataset(name, listing, found.keys, seed=seed, unreadable=refusals, skipped=lost)
     families = tuple(
-        Family(frozen, tap, tuple(plan_view(each, there[each.digest], table, refusals, asked) for each in sets))
+        Family(
+            frozen,
+            tap,
+            tuple(plan_view(each, there[each.digest], table, refusals, asked, unread=found.unread) for each in sets),
+        )
         for frozen, tap, sets in recipes
     )
-    return Survey(asked, kept, listing, keys, hashed, lost, refusals, table, families, tuple(changes))
+    return Survey(asked, kept, listing, found, lost, refusals, table, families, tuple(changes))
 
 
 def recipes_of(store: FeatureStore, request: Request) -> list[tuple[FrozenBackbone, Tap, list[FeatureSet]]]:
@@ -158,11 +164,20 @@ def recipes_of(store: FeatureStore, request: Request) -> list[tuple[FrozenBackbo
 
 
 def plan_view(
-    features: FeatureSet, there: Set[Key], table: Dataset, refusals: Collection[Key], request: Request
+    features: FeatureSet,
+    there: Set[Key],
+    table: Dataset,
+    refusals: Collection[Key],
+    request: Request,
+    *,
+    unread: Collection[str] = (),
 ) -> Wanted:
-    """Return what a feature set, which has the rows `there`, lacks of a data set."""
+    """Return what a feature set, which has the rows `there`, lacks of a data set.
+
+    The split of what is `unread` hangs on its bytes, so its further views are planned when it has been read.
+    """
     everything = not features.recipe.view or request["views_for"] == "all"
-    wanted = [row.key for row in table.rows if everything or row.split == "train"]
+    wanted = [row.key for row in table.rows if everything or (row.split == "train" and row.path not in unread)]
     return Wanted(features, plan_extraction(wanted, there, refusals))
 
 
@@ -196,10 +211,13 @@ def recipe_of(
     )
 
 
-def pictures_of(table: Dataset, wanted: Iterable[Wanted]) -> list[Picture]:
+def pictures_of(
+    table: Dataset, wanted: Iterable[Wanted], stamps: Mapping[str, Stamp] = MappingProxyType({})
+) -> list[Picture]:
     """Return the pictures that some feature sets lack, each once with all frames that are wanted of it.
 
-    They are in the order of the data set, and of equal files the first is taken.
+    They are in the order of the data set, and of equal files the first is taken. `stamps` are of what lies
+    elsewhere, by path.
     """
     frames: dict[Key, dict[Frame, None]] = {}
     for each in wanted:
@@ -208,7 +226,8 @@ def pictures_of(table: Dataset, wanted: Iterable[Wanted]) -> list[Picture]:
     pictures = []
     for row in table.rows:
         if chosen := frames.pop(row.key, None):
-            pictures.append(Picture(table.origin.root / row.path, row.path, row.key, tuple(chosen)))
+            size = stamps[row.path].size if row.path in stamps else None
+            pictures.append(Picture(table.origin.place(row.path), row.path, row.key, tuple(chosen), size))
     return pictures
 
 

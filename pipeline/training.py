@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cache.files import write_bytes, write_json
+from ..cache.files import write_json
 from ..cache.part import keys_to_array
-from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_predictions
+from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_history, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
+from ..models.errors import UnsuitableRows
 from ..models.estimator import Head, scores_of
+from ..models.folds import assign_folds
 from ..models.heads import HEADS, HeadRecord, find_head
 from .errors import InvalidRequest
 from .evaluation import evaluate
@@ -175,7 +177,7 @@ def train_head(
     X = source.read(keys)
     source.note_use()
     material = _material(source, examples, X, parts)
-    folds, notes = _ways(record, complete, material, folds)
+    folds, notes = _ways(record, complete, material, folds, seed)
     started = time.monotonic()
     fitted = fit_heads(record, complete, material, seed=seed, refit=refit, folds=folds)
     seconds = time.monotonic() - started
@@ -286,19 +288,24 @@ def _material(source: Inputs, examples: Examples, X: NDArray[np.float32], parts:
 
 
 def _ways(
-    record: HeadRecord, settings: dict[str, Any], material: Material, folds: int | None
+    record: HeadRecord, settings: dict[str, Any], material: Material, folds: int | None, seed: int
 ) -> tuple[int | None, list[str]]:
     """Return by how many folds is chosen, and what is to be said where there are no validation pictures."""
     if folds is not None or material.validation is not None:
         return folds, []
     fact = "no validation pictures"
-    if record.strength and settings[record.strength] is None:
-        # As many as every class of which there are more pictures than one can be shared among.
-        counts = np.bincount(material.labels)
-        pictures = min(int(counts[counts > 1].min(initial=FOLDS)), len(np.unique(material.groups)), FOLDS)
-        if (counts > 1).sum() > 1 and pictures > 1:
-            return pictures, [f"{fact}: {record.strength} is chosen by {pictures} folds of the training pictures"]
+    if record.strength and settings[record.strength] is None and _can_be_shared(material, seed):
+        return FOLDS, [f"{fact}: {record.strength} is chosen by {FOLDS} folds of the training pictures"]
     return None, [f"{fact}: runs cannot be compared by them"]
+
+
+def _can_be_shared(material: Material, seed: int) -> bool:
+    """Say whether FOLDS folds leave two classes to train on each."""
+    try:
+        fold = assign_folds(material.labels, material.groups, FOLDS, seed=seed)
+    except UnsuitableRows:
+        return False
+    return all(len(np.unique(material.labels[fold != number])) > 1 for number in range(FOLDS))
 
 
 def _calibrate(scores: Scores, labels: NDArray[np.int32], *, are_probabilities: bool) -> tuple[float, Any]:
@@ -328,7 +335,7 @@ def _write_run(
             fitted.selection.save(selection)
         write_predictions(temporary / "predictions.h5", predictions)
         if fitted.selection.history_:
-            write_bytes(temporary / "history.csv", _history(fitted.selection.history_).encode())
+            write_history(temporary / "history.csv", fitted.selection.history_)
         write_json(
             temporary / "run.json",
             {
@@ -344,12 +351,6 @@ def _write_run(
     for warning in about["warnings"]:
         progress.warn(warning)
     return read_run(folder)
-
-
-def _history(points: Sequence[dict[str, float]]) -> str:
-    names = list(points[0])
-    lines = [",".join(f"{point[name]:.7g}" for name in names) for point in points]
-    return "\n".join([",".join(names), *lines]) + "\n"
 
 
 def _summary(about: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ Each function is one of the commands `demijohn cache ...`. They go over feature 
 backbone or digest, or over all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -269,16 +269,26 @@ def choose_folders(store: FeatureStore, backbone: str | None, features: str | No
     UnknownFeatures
         Nothing fits.
     """
-    every = [folder for folder, _ in store.survey()]
+    folders = {folder.name: folder for folder, _ in store.survey()}
+    return [folders[name] for name in choose_names(folders, str(store.folder), backbone, features)]
+
+
+def choose_names(names: Iterable[str], where: str, backbone: str | None, features: str | None) -> list[str]:
+    """Return the names of folders of features that fit; `where` they are, errors say.
+
+    Raises
+    ------
+    UnknownFeatures
+        None fits.
+    """
+    every = list(names)
     fitting = [
-        folder
-        for folder in every
-        if backbone in (None, folder.name.rpartition("-")[0])
-        and folder.name.rpartition("-")[2].startswith((features or "")[:12])
+        name
+        for name in every
+        if backbone in (None, name.rpartition("-")[0]) and name.rpartition("-")[2].startswith((features or "")[:12])
     ]
     if not fitting:
-        listing = ", ".join(folder.name for folder in every) or "nothing"
-        raise UnknownFeatures(f"{store.folder} holds no such features: expected one of {listing}")
+        raise UnknownFeatures(f"{where} holds no such features: expected one of {', '.join(every) or 'nothing'}")
     return fitting
 
 

@@ -1,69 +1,61 @@
 """An extraction at work: sets are opened, pictures pass, rows are stored, until nothing is missing that can be read."""
 
 import math
-import time
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import islice
 
 from ..cache.features import FeatureSet
-from ..cache.part import Key
-from ..cache.refusals import Refusal
+from ..cache.merging import merge_parts
+from ..cache.places import place_within
 from ..cache.table import Skipped
-from ..models.engine import Engine
-from . import images as decoding
-from .breakdown import Breakdown
+from .crew import Crew
 from .dataset import build_dataset
-from .feed import Decoded, decoding_ahead
-from .frozen import FrozenBackbone
-from .images import ReadingPolicy
-from .interruption import stopping_gently
-from .lanes import Lanes, Target
-from .probing import Opened, Opener
+from .station import Outcome, Running, Station
 from .survey import Family, Survey, Wanted, pictures_of, plan_view
 from .units import format_size
 
-PICTURES_AHEAD = 96
-"""How many are decoded ahead of the networks; bounds the memory."""
+REMEMBER_AFTER = 256
+"""Pictures from elsewhere whose keys a kill may lose."""
 
 
 class Work:
-    """An extraction from its survey to its end."""
+    """An extraction from its survey to its end, done here or by a crew."""
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, survey: Survey, crew: Crew | None = None) -> None:
         self.families = survey.families
         self.table = survey.table
         self.refusals = survey.refusals
-        self.breakdown = Breakdown()
-        self.engines: dict[str, Engine] = {}
+        self.outcome = Outcome()
+        self.engines: dict[str, Running] = {}
         """By name of the backbone, where it was run."""
-        self.added: Counter[str] = Counter()
-        """Rows, by digest of the feature set."""
         self._survey = survey
         self._progress = survey.request["progress"]
-        self._outcome = _Outcome(survey.request["reading"])
-        self._opened: dict[str, Opened] = {}
-        self._told: set[str] = set()
-        self._openers = _make_openers(survey)
+        self._running: dict[str, Running] = {}
+        self._unread = survey.found.unread
+        """Paths of what a stand-in is the key of, until the first pass is over."""
+        self._remembered = 0
+        """Of what was read otherwise than expected, how much the index has been told."""
+        self._crew = crew
+        self._hands = crew or Station(survey.store, survey.families, survey.request)
 
     def open(self, *, new: bool) -> None:
         """Open the feature sets that lack rows, before anything of the data set is written.
 
-        Of a family that lacks rows, every view that was begun is asked whether this installation gives its
-        numbers: a family is of one installation. With `new`, each family is the generation that agrees, or a
-        next one.
+        With `new`, each family is the generation that agrees with this installation, or a next one.
         """
         if new:
-            self.families = tuple(map(self._of_this_installation, self.families))
+            generations = self._hands.choose_generations(self.families)
+            self.families = tuple(map(self._of_generation, self.families, generations))
+        self._running = self._hands.open(self.families, new=new)
+        told = set()
         for family in self.families:
             for each in family.views:
-                if each.plan.missing or ((new or family.missing) and each.features.begun):
-                    self._open(family, each)
+                if running := self._running.get(each.features.digest):
+                    self._tell(family, each, running, name=family.frozen.backbone.name not in told)
+                    told.add(family.frozen.backbone.name)
 
-    def _of_this_installation(self, family: Family) -> Family:
-        """Return a family of the generation whose numbers this installation gives."""
-        opener = self._openers[family.frozen]
-        generation = opener.choose_generation([(each.features, each.frame) for each in family.views])
+    def _of_generation(self, family: Family, generation: int) -> Family:
         if generation == family.first.recipe.generation:
             return family
         recipe = replace(family.first.recipe, generation=generation)
@@ -73,15 +65,16 @@ class Work:
 
     def run(self) -> None:
         """Extract until nothing is missing that can be read."""
-        survey, outcome = self._survey, self._outcome
-        # Each turn stores rows, learns of refusals or loses files, so it ends.
+        survey, outcome = self._survey, self.outcome
+        known = {each: set(each.part_paths()) for family in self.families for each in _sets(family) if self._crew}
+        # Each turn stores rows, learns of refusals or loses files, so it ends; a crew counts its losses.
         while any(family.missing for family in self.families):
             try:
                 self._pass()
             finally:
                 survey.store.add_refusals(outcome.take_refused(self.refusals))
             # What was really read counts: a file may have changed or gone since it was hashed.
-            keys = survey.keys | outcome.changed
+            keys = survey.found.keys | outcome.changed
             keys = {path: key for path, key in keys.items() if path not in outcome.lost}
             skipped = [*survey.lost, *(Skipped(path, reason) for path, reason in outcome.lost.items())]
             self.table = build_dataset(
@@ -93,125 +86,82 @@ class Work:
                 skipped=skipped,
             )
             survey.store.save_dataset(self.table)
-            self.families = tuple(
-                self._planned(family, [each.features for each in family.views]) for family in self.families
-            )
+            self._unread = frozenset()
+            before = self.families
+            self.families = tuple(self._planned(family, _sets(family)) for family in before)
+            if self._crew:
+                self._crew.compare(self._count_rows(before))
         if self.engines:
-            self._progress.say(str(self.breakdown))
+            self._progress.say(str(outcome.breakdown))
+        for features, parts in known.items():
+            # Whoever works for a crew leaves it to the end.
+            merge_parts(features, {path.name for path in set(features.part_paths()) - parts})
         for family in self.families:
-            for each in family.views:
-                each.features.refresh()
-                each.features.note_use()
+            for each in _sets(family):
+                each.refresh()
+                each.note_use()
 
     def _planned(self, family: Family, sets: Iterable[FeatureSet]) -> Family:
         request = self._survey.request
-        views = [plan_view(each, each.keys(), self.table, self.refusals, request) for each in sets]
+        views = [plan_view(each, each.keys(), self.table, self.refusals, request, unread=self._unread) for each in sets]
         return replace(family, views=tuple(views))
+
+    def _count_rows(self, before: Iterable[Family]) -> int:
+        """Count what was added by what is there: who was killed has not told, and what was done twice counts once."""
+        earlier_total = self.outcome.added.total()
+        for earlier, family in zip(before, self.families, strict=True):
+            for then, now in zip(earlier.views, family.views, strict=True):
+                self.outcome.added[now.features.digest] += len(now.plan.present) - len(then.plan.present)
+        return self.outcome.added.total() - earlier_total
 
     def _pass(self) -> None:
         """Run the networks once over everything that is missing, and store the features."""
         lacking = [(family, each) for family in self.families for each in family.views if each.plan.missing]
-        targets = [self._target(family, each) for family, each in lacking]
-        pictures = pictures_of(self.table, [each for _, each in lacking])
-        largest = max(len(picture.frames) for picture in pictures)
-        ahead = max(2, PICTURES_AHEAD // largest)
+        for family, each in lacking:
+            if running := self._running.get(each.features.digest):
+                self.engines[family.frozen.backbone.name] = running
+        pictures = pictures_of(self.table, [each for _, each in lacking], self._survey.listing.stamps)
         cached = min(len(family.first.plan.present) for family in self.families)
-        outcome, breakdown = self._outcome, Breakdown()
-        started = time.perf_counter()
-        with (
-            stopping_gently() as stop,
-            Lanes(targets, breakdown) as lanes,
-            self._progress.count(len(pictures), cached=cached) as count,
-            decoding_ahead(pictures, outcome.reading, ahead=ahead) as decoded,
-        ):
+        with self._progress.count(len(pictures), cached=cached) as count:
+
+            def count_and_remember(*, extracted: int = 0, skipped: int = 0, speeds: str = "") -> None:
+                count(extracted=extracted, skipped=skipped, speeds=speeds)
+                self._remember(REMEMBER_AFTER)
+
             try:
-                for picture in breakdown.waiting(decoded):
-                    if stop.is_set():
-                        raise KeyboardInterrupt
-                    lanes.add(picture)
-                    outcome.note(picture)
-                    good = picture.pixels is not None
-                    breakdown.pictures += good
-                    breakdown.read += picture.read_seconds
-                    breakdown.decode += picture.decode_seconds
-                    count(extracted=int(good), skipped=int(not good))
-                lanes.finish()
+                self._hands.run(pictures, self.families, self.outcome, count_and_remember)
             finally:
-                for _, target in targets:
-                    self.added[target.features.digest] += len(target.added)
-        breakdown.seconds = time.perf_counter() - started
-        self.breakdown += breakdown
+                self._remember(1)
 
-    def _target(self, family: Family, wanted: Wanted) -> tuple[Engine, Target]:
-        opened = self._open(family, wanted)
-        self.engines[family.frozen.backbone.name] = opened.engine
-        missing = frozenset(wanted.plan.missing)
-        return opened.engine, Target(opened.features, wanted.frame, opened.output, missing)
+    def _remember(self, least: int) -> None:
+        """Keep the keys of what was read elsewhere, once there are so many new ones: it is not fetched again."""
+        listing, changed = self._survey.listing, self.outcome.changed
+        if not listing.stamps or len(changed) < self._remembered + least:
+            return
+        self._survey.store.index.remember_objects(
+            {
+                str(place_within(listing.root, path)): (listing.stamps[path], changed[path])
+                for path in islice(changed, self._remembered, None)
+                if path in listing.stamps
+            }
+        )
+        self._remembered = len(changed)
 
-    def _open(self, family: Family, wanted: Wanted) -> Opened:
-        digest = wanted.features.digest
-        if digest not in self._opened:
-            self._opened[digest] = self._openers[family.frozen].open(wanted.features, wanted.frame)
-            self._tell(family, wanted, self._opened[digest])
-        return self._opened[digest]
-
-    def _tell(self, family: Family, wanted: Wanted, opened: Opened) -> None:
-        recipe, engine = wanted.recipe, opened.engine
-        if recipe.backbone not in self._told:
-            self._told.add(recipe.backbone)
-            batches = "a picture" if engine.batch_size == 1 else f"{engine.batch_size} pictures"
-            at_once = f", {engine.streams} at once" if engine.streams > 1 else ""
+    def _tell(self, family: Family, wanted: Wanted, running: Running, *, name: bool) -> None:
+        recipe = wanted.recipe
+        if name:
+            batches = "a picture" if running.batch_size == 1 else f"{running.batch_size} pictures"
+            at_once = f", {running.streams} at once" if running.streams > 1 else ""
             self._progress.say(
-                f"running {recipe.backbone} with {engine.name} on {engine.device}, {recipe.precision}, "
+                f"running {recipe.backbone} with {running.engine} on {running.device}, {recipe.precision}, "
                 f"{recipe.resize}, {batches} a batch{at_once}"
             )
         if recipe.pooling == "none" and not recipe.view and family.missing:
-            shape = engine.shapes[opened.output]
-            size = format_size(family.missing * 4 * math.prod(shape))
+            size = format_size(family.missing * 4 * math.prod(running.shape))
             self._progress.warn(
-                f"whole maps are kept, {' x '.join(map(str, shape))} numbers per picture: {size} in all"
+                f"whole maps are kept, {' x '.join(map(str, running.shape))} numbers per picture: {size} in all"
             )
 
 
-def _make_openers(survey: Survey) -> dict[FrozenBackbone, Opener]:
-    """Return what opens the feature sets of each backbone."""
-    openers = {}
-    for frozen in dict.fromkeys(family.frozen for family in survey.families):
-        own = [family for family in survey.families if family.frozen is frozen]
-        openers[frozen] = Opener(
-            survey.store,
-            frozen,
-            taps=[family.tap for family in own],
-            frames=[each.frame for each in own[0].views],
-            request=survey.request,
-        )
-    return openers
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What became of the pictures that were read."""
-
-    reading: ReadingPolicy
-    refused: list[Refusal] = field(default_factory=list)
-    """Not stored yet."""
-    lost: dict[str, str] = field(default_factory=dict)
-    """Path and reason of files that could be read when they were hashed, and not any more."""
-    changed: dict[str, Key] = field(default_factory=dict)
-    """Path to the key of the bytes that were really read, where they had changed."""
-
-    def note(self, picture: Decoded) -> None:
-        """Take note of one picture that was read, or could not be."""
-        if picture.key is None:
-            self.lost[picture.name] = picture.reason
-            return
-        if picture.key != picture.expected:
-            self.changed[picture.name] = picture.key
-        if picture.pixels is None:
-            self.refused.append(Refusal(picture.key, picture.reason, self.reading.outcome, decoding.decoder_version()))
-
-    def take_refused(self, known: dict[Key, str]) -> list[Refusal]:
-        """Return the refusals that are not stored yet, and add them to those that are known."""
-        new, self.refused = self.refused, []
-        known.update({refusal.key: refusal.reason for refusal in new})
-        return new
+def _sets(family: Family) -> list[FeatureSet]:
+    return [each.features for each in family.views]

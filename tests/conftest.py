@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from demijohn.models.backbones import BACKBONES
 from support.pictures import write_classes
+from support.reports import write_report
+from support.s3 import BUCKET, S3, running_s3
 from support.standin import TINY
 from support.swift import use_swift_engine
 
@@ -59,6 +61,12 @@ def photos(tmp_path: Path) -> Path:
     return write_classes(tmp_path / "photos")
 
 
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store with a report on pictures whose names are markup; to be looked at, not changed."""
+    return write_report(tmp_path_factory.mktemp("reported"))
+
+
 def _beside(name: str, variable: str, what: str) -> Path:
     """Return a folder that some machines have beside the checkout, or skip."""
     folder = Path(os.environ.get(variable, SHARED / name))
@@ -77,3 +85,19 @@ def real_data() -> Path:
 def real_weights() -> Path:
     """Return the folder of real weights that some machines have beside the checkout, or skip."""
     return _beside("weights", "DEMIJOHN_WEIGHTS", "Keras' weights files")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """Run an S3 server on this machine for all tests that ask for it."""
+    with running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3) -> S3:
+    """Return the server with its bucket empty and nothing asked yet."""
+    for key in s3_server.names():
+        s3_server.client.delete_object(Bucket=BUCKET, Key=key)
+    s3_server.forget()
+    return s3_server

@@ -1,5 +1,6 @@
 """Files are complete or absent, whatever fails while they are written."""
 
+import contextlib
 import errno
 import json
 import os
@@ -18,6 +19,7 @@ from demijohn.cache.files import (
     read_json,
     remove_leftovers,
     replacing,
+    replacing_folder,
     write_bytes,
     write_json,
 )
@@ -211,3 +213,19 @@ def test_processes_write_under_different_names(path: Path) -> None:
     other = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
     assert Path(other.strip()).parent == path.parent
     assert Path(other.strip()) != partial_name(path)
+
+
+def test_a_folder_appears_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "folder"
+    with replacing_folder(folder) as temporary:
+        (temporary / "file").write_text("one")
+        assert not folder.exists()
+    assert (folder / "file").read_text() == "one"
+    with contextlib.suppress(ZeroDivisionError), replacing_folder(folder) as temporary:
+        (temporary / "file").write_text("two")
+        raise ZeroDivisionError
+    assert (folder / "file").read_text() == "one"
+    with replacing_folder(folder) as temporary:
+        (temporary / "other").write_text("three")
+    assert [path.name for path in folder.iterdir()] == ["other"]
+    assert [path.name for path in folder.parent.iterdir()] == ["folder"]

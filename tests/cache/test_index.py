@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import pytest
 from demijohn.cache import FileIndex
-from demijohn.cache.index import hash_bytes, hash_file
+from demijohn.cache.index import Stamp, hash_bytes, hash_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -239,3 +239,31 @@ def test_zeroed_pages_give_no_wrong_key_and_no_error(tmp_path: Path, page: int) 
     right = {path: hash_bytes(path.read_bytes()) for path in paths}
     assert index.recall(paths).items() <= right.items()
     index.remember(map(hash_file, paths))
+
+
+def test_what_lies_elsewhere_is_recalled_by_its_stamp(tmp_path: Path) -> None:
+    index = FileIndex(tmp_path / "images.sqlite")
+    one, other, vague = "s3://b/one.jpg", "s3://b/" + os.fsdecode(b"caf\xe9.jpg"), "https://host/x.jpg"
+    stamps = {one: Stamp(3, "3 ETag a"), other: Stamp(None, "None ETag b"), vague: Stamp(3, "")}
+    assert index.recall_objects(stamps) == {}
+    index.remember_objects(
+        {url: (stamp, hash_bytes(url.encode("utf-8", "surrogateescape"))) for url, stamp in stamps.items()}
+    )
+    found = index.recall_objects(stamps)
+    # What has no stamp that can be trusted is not remembered.
+    assert found == {url: hash_bytes(url.encode("utf-8", "surrogateescape")) for url in (one, other)}
+    assert index.recall_objects({one: Stamp(3, "3 ETag b"), other: Stamp(None, "")}) == {}
+
+
+def test_a_database_from_before_there_were_urls_keeps_what_it_knows(tmp_path: Path, old_file: Path) -> None:
+    path = tmp_path / "images.sqlite"
+    index = FileIndex(path)
+    index.remember([hash_file(old_file)])
+    with sqlite3.connect(path) as before:
+        before.execute("DROP TABLE objects")
+    before.close()
+    stamps = {"s3://b/x.jpg": Stamp(1, "1 ETag a")}
+    assert index.recall_objects(stamps) == {}
+    index.remember_objects({url: (stamp, b"k" * 32) for url, stamp in stamps.items()})
+    assert index.recall_objects(stamps) == {"s3://b/x.jpg": b"k" * 32}
+    assert list(index.recall([old_file])) == [old_file]

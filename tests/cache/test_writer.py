@@ -70,3 +70,20 @@ def test_rows_are_copied_when_they_are_added(tmp_path: Path) -> None:
         writer.add(keys, buffer)
         buffer[:] = 7
     assert features.read(keys).tobytes() == values.tobytes()
+
+
+def test_one_of_several_commits_rarely_and_leaves_merging_to_others(tmp_path: Path) -> None:
+    now = [0.0]
+    features = feature_set(tmp_path)
+    with FeatureWriter(features, clock=lambda: now[0], alone=False) as writer:
+        for number in range(1000):
+            now[0] += 0.009
+            writer.add(*rows([number]))
+        assert not features.part_paths()
+        now[0] += 2
+        writer.add(*rows([1000]))
+        assert len(features.part_paths()) == 1
+        writer.add(*rows([1001]))
+    assert len(features.part_paths()) == 2
+    assert not features.path.exists()
+    assert len(features.keys()) == 1002

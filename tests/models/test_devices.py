@@ -7,7 +7,7 @@ import pytest
 from demijohn.models import UnsuitableSetting, make_engine
 from demijohn.models import devices as module
 from demijohn.models.backend import import_tensorflow
-from demijohn.models.devices import CPU, Device, find_device, gpu_driver
+from demijohn.models.devices import CPU, Device, find_device, gpu_driver, list_gpus
 from support.standin import TINY
 
 A100 = Device("NVIDIA A100", "/GPU:0")
@@ -70,3 +70,22 @@ def test_an_engine_computes_on_the_device_that_it_is_given(lively: Any, monkeypa
     assert (engine.device, engine.streams) == ("NVIDIA A100", 2)
     engine.extract(np.zeros((2, 16, 16, 3), np.uint8))
     assert set(asked) == {"/GPU:0"}
+
+
+@pytest.mark.parametrize(
+    ("visible", "files", "expected"),
+    [
+        (None, [], ()),
+        (None, ["/dev/nvidia10", "/dev/nvidia2", "/dev/nvidiactl", "/dev/nvidia-uvm"], ("2", "10")),
+        ("1,GPU-8932f937", ["/dev/nvidia0"], ("1", "GPU-8932f937")),
+        ("-1", ["/dev/nvidia0"], ()),
+        ("", ["/dev/nvidia0"], ()),
+    ],
+)
+def test_gpus_are_listed_as_cuda_calls_them(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, files: list[str], expected: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert list_gpus(lambda _: files) == expected

@@ -281,11 +281,11 @@ def test_hashing_goes_on_beside_other_work_and_ends_where_that_fails(
     with pytest.raises(ValueError, match="no weights"):
         fail()
     assert hashed < 500
-    with finding_keys(listing, index) as found:
-        keys, skipped, remembered = found.result()
-    assert len(keys) == len(set(keys.values())) == len(remembered) == 1000
-    assert not skipped
-    assert keys["red/7.png"] == hash_bytes(b"7")
+    with finding_keys(listing, index) as finding:
+        found = finding.result()
+    assert len(found.keys) == len(set(found.keys.values())) == len(found.hashed) == 1000
+    assert not found.skipped
+    assert found.keys["red/7.png"] == hash_bytes(b"7")
 
 
 def test_a_table_may_name_whole_paths(tiny: str, photos: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from demijohn.pipeline import (
     report_heads,
     train_head,
 )
-from demijohn.pipeline import work as module
+from demijohn.pipeline import station as module
 from demijohn.pipeline.images import decode_image
 from demijohn.pipeline.progress import Silent
 from support.commands import command, environment, run
@@ -435,10 +435,10 @@ def test_memory_is_bounded_by_what_is_decoded_ahead(tiny: str, photos: Path, mon
     decoded = 0
     decode = feed._decode
 
-    def counting(*arguments: object) -> object:
+    def counting(*arguments: object, **options: object) -> object:
         nonlocal decoded
         decoded += 1
-        return decode(*arguments)  # type: ignore[arg-type]
+        return decode(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(feed, "_decode", counting)
     frames = (feed.Frame((16, 16), "squash-bilinear"),)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from demijohn.cache import FeatureStore, Key
 from demijohn.cache.index import hash_bytes
-from demijohn.pipeline import dataset, extract_features, feed
+from demijohn.pipeline import dataset, extract_features, feed, sources
 from demijohn.pipeline.images import ReadingPolicy
 from demijohn.pipeline.progress import SILENT
 from demijohn.pipeline.reopening import Reopener
@@ -126,10 +126,10 @@ def test_a_file_that_changes_or_goes_after_it_was_hashed(
     paths = fresh(tmp_path / "new", 4)
     twin = tmp_path / "twin.png"
     twin.write_bytes(Path(paths[0]).read_bytes())
-    read = feed.read_file
+    read = sources.read_file
     now = encode(picture(999))
 
-    def change(path: Path, policy: Any) -> bytes:
+    def change(path: Path, policy: Any, **_: Any) -> bytes:
         if str(path) == paths[0] and path.read_bytes() != now:
             path.write_bytes(now)
         if str(path) == paths[1]:
@@ -213,9 +213,9 @@ def test_sets_of_two_reading_policies_each_keep_to_their_own(
     content = encode(picture(8, size=(64, 64)), "JPEG")
     for path, size in zip(paths, (len(content), len(content) - 300, len(content) - 1), strict=True):
         Path(path).write_bytes(content[:size])
-    read = feed.read_file
+    read = sources.read_file
 
-    def lose(path: Path, policy: Any) -> bytes:
+    def lose(path: Path, policy: Any, **_: Any) -> bytes:
         if str(path) == paths[2]:
             path.unlink(missing_ok=True)
         return read(path, policy)

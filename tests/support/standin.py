@@ -7,6 +7,7 @@ DEMIJOHN_TEST_DELAY makes every batch take so many seconds longer.
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ def build(*, top: bool, input_size: tuple[int, int] = (SIZE, SIZE)) -> Any:
     return keras.Model(image, x, name="tiny")
 
 
+def build_twofold(*, top: bool, input_size: tuple[int, int] = (SIZE, SIZE)) -> Any:
+    """Return the stand-in with a second block behind it, of a residual convolution: for what cuts a network in two."""
+    from demijohn.models.backend import import_keras
+
+    keras = import_keras()
+    first = build(top=False, input_size=input_size)
+    x = keras.layers.Conv2D(WIDTH, 3, padding="same", name="block2_conv")(first.output)
+    x = keras.layers.BatchNormalization(name="block2_bn")(x)
+    x = keras.layers.Add(name="block2_add")([x, first.output])
+    return keras.Model(first.input, x, name="twofold")
+
+
 def load(model: Any, path: Path) -> None:
     """Load a Keras weights file."""
     from demijohn.models.weights_files import load_keras_weights
@@ -53,13 +66,15 @@ TINY = Backbone(
     licence="none",
 )
 
+TWOFOLD = replace(TINY, name="twofold", build=build_twofold)
+
 
 def main() -> None:
     """Run `demijohn` with the stand-in."""
     from demijohn.models.engine import Engine
     from demijohn.pipeline import cli
 
-    BACKBONES[TINY.name] = TINY
+    BACKBONES.update({TINY.name: TINY, TWOFOLD.name: TWOFOLD})
     delay = float(os.environ.get("DEMIJOHN_TEST_DELAY", "0"))
     extract = Engine.extract
 

@@ -46,7 +46,7 @@ class SwiftEngine:
 
 def use_swift_engine(patch: Any = None) -> None:
     """Put the engine into its place, for good, or for as long as a pytest `MonkeyPatch` lasts."""
-    from demijohn.pipeline import frozen, survey
+    from demijohn.pipeline import frozen, survey, workers
 
     def put(owner: Any, name: str, value: Any) -> None:
         if patch is None:
@@ -57,7 +57,11 @@ def use_swift_engine(patch: Any = None) -> None:
     def start(_frozen: Any, choice: EngineChoice, taps: Sequence[Tap], *, keep: bool = True) -> SwiftEngine:
         return SwiftEngine(choice.batch_size, taps)
 
-    put(survey, "choose_engine", lambda *_, **asked: EngineChoice("tensorflow", asked["batch_size"] or 24))
+    def choose(*_: Any, **asked: Any) -> EngineChoice:
+        return EngineChoice("tensorflow", asked["batch_size"] or 24)
+
+    put(survey, "choose_engine", choose)
+    put(workers, "choose_engine", choose)
     put(frozen.FrozenBackbone, "start", start)
     put(frozen, "load_extractor", lambda _backbone, located, **_: (None, located.identity))
     BACKBONES[TINY.name] = TINY
