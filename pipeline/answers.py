@@ -279,6 +279,9 @@ def print_table(
 def _interval(metrics: dict[str, Any], name: str) -> str:
     if metrics[name] is None:
         return "-"
+    if metrics[f"{name}_interval"] is None:
+        # A single picture says nothing of how a loss varies.
+        return f"{metrics[name]:.4f}"
     low, high = metrics[f"{name}_interval"]
     return f"{metrics[name]:.4f} [{low:.4f}, {high:.4f}]"
 

@@ -6,7 +6,7 @@ from jinja2 import Environment, StrictUndefined
 
 from ..cache.table import SPLITS, Row
 from .findings import Audit
-from .likeness import read_thumbnails
+from .thumbnails import as_address, read_thumbnails
 
 TEMPLATE = "audit.html.jinja"
 
@@ -32,7 +32,9 @@ def render_page(audit: Audit, *, top: int) -> str:
     return template.render(
         audit=audit,
         splits=[split for split in (*SPLITS, "") if any(split in counts for counts in audit.counts.values())],
-        thumbnails=read_thumbnails(audit.dataset.origin.root, facts),
+        thumbnails={
+            path: as_address(content) for path, content in read_thumbnails(audit.dataset.origin.root, facts).items()
+        },
         skipped=group_skipped(audit),
         top=top,
         notes=(*audit.notes, *audit.dataset.notes),

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from ..cache.files import write_bytes
+from ..cache.files import write_bytes, write_json
 from ..cache.part import Key
 from ..cache.store import FeatureStore
 from ..cache.table import Dataset, Row, Skipped
 from ..models.probes import FOLDS
 from .audit_page import render_page
+from .audit_summary import KEPT
 from .examples import conflicting_keys, refusals_that_hold
 from .facts import FileState, read_facts
 from .findings import Audit, Duplicate
@@ -90,6 +91,8 @@ def audit(
         page=kept.report_folder / "audit.html",
     )
     write_bytes(found.page, render_page(found, top=top).encode("utf-8", "backslashreplace"))
+    # From which the report tells in short what was found.
+    write_json(found.page.with_name(KEPT), found.to_json())
     progress.say(f"page in {found.page}")
     return found
 

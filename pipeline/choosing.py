@@ -64,7 +64,8 @@ def choose_run(
 def current_runs(runs: Sequence[Run], table: Dataset, store: FeatureStore) -> list[Run]:
     """Return the runs whose heads would learn from the same examples now."""
     found = current_examples(table, store, {run.record["features_digest"] for run in runs})
-    return [run for run in runs if is_current(run, found)]
+    digests = {digest: examples.digest for digest, (_, examples) in found.items()}
+    return [run for run in runs if is_current(run, digests)]
 
 
 def current_examples(table: Dataset, store: FeatureStore, wanted: Iterable[str]) -> dict[str, tuple[Inputs, Examples]]:
@@ -80,10 +81,9 @@ def current_examples(table: Dataset, store: FeatureStore, wanted: Iterable[str])
     return found
 
 
-def is_current(run: Run, found: Mapping[str, tuple[Inputs, Examples]]) -> bool:
-    """Say whether a run's head would learn from the same examples now."""
-    now = found.get(run.record["features_digest"])
-    return now is not None and now[1].digest == run.record["examples_digest"]
+def is_current(run: Run, digests: Mapping[str, str]) -> bool:
+    """Say whether a run's head would learn from the same examples now, given their digests by that of the features."""
+    return bool(digests.get(run.record["features_digest"]) == run.record["examples_digest"])
 
 
 def likeness(run: Run) -> str:

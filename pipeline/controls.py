@@ -7,6 +7,7 @@ the stored features, kept, and never made again while the features and the pictu
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -26,15 +27,18 @@ from .shortcuts import probe_shortcuts, tabulate_facts
 
 Name = Literal["majority", "neighbours", "centroid", "facts", "shuffled"]
 ON_FEATURES: tuple[Name, ...] = ("neighbours", "centroid", "shuffled")
+Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 JUDGED = ("validation", "test")
-MOST = 10_000
+MOST = 5_000
 """Training pictures that a control learns from, drawn where there are more."""
 NUMBERS = 50_000_000
 """Features that are read at a time: 200 MB."""
 NEIGHBOURS = 10
 ALPHA = 1000.0
 """Penalty of the head that learns shuffled labels; it need not be good."""
+SHUFFLED = 1_000
+"""Training pictures that it learns from."""
 SHUFFLES = 3
 """Of several shuffles the one in the middle counts: a single one may point the right way by luck."""
 _BLOCK = 1024
@@ -102,11 +106,11 @@ def make_controls(grounds: Sequence[Ground], kept: KeptResults, progress: Progre
     # Nothing to keep: it costs less than reading it.
     found = [_control("majority", first, _judge(first, _say_majority(first), are_probabilities=True), features=False)]
     for ground in grounds:
-        result = kept.recall("controls", {**ground.identity, "seed": seed}, lambda: _learn(ground, seed, progress))  # noqa: B023
+        about = {**ground.identity, "seed": seed, "plan": [MOST, NEIGHBOURS, ALPHA, SHUFFLED, SHUFFLES]}
+        result = kept.recall("controls", about, partial(_learn, ground, seed, progress))
         for name in ON_FEATURES:
-            found.append(
-                _control(name, ground, Result(result.values[name], {"right": result.arrays[name]}), features=True)
-            )
+            own = Result(result.values[name], {"right": result.arrays[name]})
+            found.append(_control(name, ground, own, features=True))
     return found
 
 
@@ -144,7 +148,7 @@ def judge_facts(
         return _learn_facts(ground, known, seed)  # type: ignore[arg-type]
 
     try:
-        result = kept.recall("facts", {**ground.pictures, "seed": seed}, compute)
+        result = kept.recall("facts", {**ground.pictures, "seed": seed, "most": MOST}, compute)
     except FileNotFoundError:
         return None, None, f"no control on facts of the files: {missing[0]} are gone, changed, or have no header"
     return _control("facts", ground, result, features=False), result.values["shortcuts"], None
@@ -185,24 +189,26 @@ def _learn(ground: Ground, seed: int, progress: Progress) -> Result:
     progress.say(f"controls on {ground.inputs.label}")
     chosen = draw_training(ground, min(MOST, _rows_at_a_time(ground)), seed=seed)
     X, labels = ground.read(chosen), ground.labels[chosen]
-    shuffles = [shuffle_labels(labels, seed=seed + number) for number in range(SHUFFLES)]
-    plans: dict[Name, tuple[str, dict[str, Any], list[NDArray[np.int32]]]] = {
-        "neighbours": ("knn", {"neighbours": NEIGHBOURS}, [labels]),
-        "centroid": ("centroid", {}, [labels]),
-        "shuffled": ("ridge", {"alpha": ALPHA}, shuffles),
+    # What is learned of shuffled labels hangs on no number of pictures, its cost does.
+    few = draw_training(ground, min(SHUFFLED, len(chosen)), seed=seed)
+    shuffles = [shuffle_labels(ground.labels[few], seed=seed + number) for number in range(SHUFFLES)]
+    plans: dict[Name, tuple[str, dict[str, Any], Floats, list[NDArray[np.int32]]]] = {
+        "neighbours": ("knn", {"neighbours": NEIGHBOURS}, X, [labels]),
+        "centroid": ("centroid", {}, X, [labels]),
+        "shuffled": ("ridge", {"alpha": ALPHA}, ground.read(few), shuffles),
     }
     values: dict[str, Any] = {}
     right: dict[str, NDArray[Any]] = {}
     for name in ON_FEATURES:
-        head, settings, learned = plans[name]
+        head, settings, rows, learned = plans[name]
         started = time.perf_counter()
         record = HEADS[head]
-        trained = [record.make(record.complete(settings), seed=seed).fit(X, y) for y in learned]
+        trained = [record.make(record.complete(settings), seed=seed).fit(rows, y) for y in learned]
         says, are_probabilities = _say(ground, trained)
         judged = [_judge(ground, each, are_probabilities=are_probabilities) for each in says]
         middle = sorted(judged, key=lambda each: int(each.arrays["right"].sum()))[len(judged) // 2]
         seconds = round(time.perf_counter() - started, 3)
-        values[name] = {**middle.values, "learned_from": len(X), "seconds": seconds}
+        values[name] = {**middle.values, "learned_from": len(rows), "seconds": seconds}
         right[name] = middle.arrays["right"]
     return Result(values, right)
 

@@ -203,6 +203,7 @@ class Audit:
         return {
             "format": FORMAT,
             "dataset": self.dataset.name,
+            "dataset_digest": self.dataset.digest,
             "root": str(self.dataset.origin.root),
             "seed": self.seed,
             "features": None

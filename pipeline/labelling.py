@@ -86,6 +86,12 @@ class Labelling:
         """Return what a data set keeps: the settings that are not as usual."""
         return {name: value for name, value in asdict(Labelling().over(self)).items() if value is not None}
 
+    def to_options(self) -> list[str]:
+        """Return the settings that are not as usual as words of a command line."""
+        kept = self.to_json()
+        words = {**kept, "shares": format_shares(self.shares)} if self.shares and "shares" in kept else kept
+        return [word for name, value in words.items() for word in (_OPTIONS[name], str(value))]
+
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "Labelling":
         """Return the settings that `to_json` gave; TypeError where it is something else."""

@@ -18,7 +18,7 @@ from .likeness import compare, is_near_duplicate, read_small
 from .neighbours import CANDIDATE, CANDIDATES, nearest, scale_rows
 from .progress import Progress
 
-PRODUCTS = 3e11
+PRODUCTS = 1e11
 """Multiplications that looking for twins may take: some seconds. Beyond it, judged pictures are drawn."""
 SHOWN = 100
 _EARLIER = {"validation": "training", "test": "training or validation"}
@@ -88,7 +88,7 @@ def find_leaks(
         progress.say(f"near-duplicates of {split} pictures in {_EARLIER[split]}")
         return _look(ground, split, table, seed)
 
-    about = {**ground.identity, "split": split, "seed": seed, "root": str(table.origin.root)}
+    about = {**ground.identity, "split": split, "seed": seed, "root": str(table.origin.root), "most": PRODUCTS}
     result = kept.recall("leaks", about, compute)
     looked_at, twins = result.arrays["looked_at"], result.arrays["twins"]
     left = np.setdiff1d(looked_at, twins)

@@ -26,7 +26,7 @@ from .units import format_points
 SPLIT = "validation"
 SIZES = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Pictures per class."""
-MOST = 10_000
+MOST = 4_000
 """Training pictures of a point; only the last point may have more, which is the run itself."""
 DRAWS = 3
 LIGHT = ".skops"
@@ -122,7 +122,7 @@ def draw_learning_curve(
     if ground.count(SPLIT) < 2:
         return None
     head, settings = _choose_head(record)
-    about = {**ground.identity, "head": head, "settings": settings, "seed": seed}
+    about = {**ground.identity, "head": head, "settings": settings, "seed": seed, "plan": [MOST, DRAWS, *SIZES]}
 
     def compute() -> Result:
         progress.say(f"learning curve of {head} on {ground.inputs.label}")

@@ -5,19 +5,15 @@ The pixels tell those apart: a copy that was saved again, made smaller or mirror
 same light and dark in the same places.
 """
 
-import base64
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..cache.places import Place, place_within
 from .errors import UnreadableImage
-from .facts import FileFacts
 from .images import decode_image, quiet_decoders
 from .sources import read_file, reading_threads
 
@@ -29,8 +25,6 @@ SIMILAR, ALIKE = 0.6, 0.9
 """Correlation that is enough where the cosine of the features is at least `ALIKE`: a narrow crop, for example."""
 CERTAIN = 0.92
 """Cosine that is enough where there are no pixels to compare."""
-THUMBNAIL = 160
-"""Longer side, pixels."""
 _NOISE = 4.0
 
 
@@ -78,23 +72,6 @@ def is_near_duplicate(cosine: float, likeness: Likeness | None) -> bool:
     return likeness.correlation >= SAME or (cosine >= ALIKE and likeness.correlation >= SIMILAR)
 
 
-def read_thumbnails(root: Place, facts: Mapping[str, FileFacts]) -> dict[str, str]:
-    """Return thumbnails as `data:` addresses, by path, of those pictures that can be read.
-
-    Parameters
-    ----------
-    root : Place
-    facts : mapping of path to FileFacts
-        The pictures, and their sizes.
-    """
-    with quiet_decoders():
-        places = [place_within(root, path) for path in facts]
-        found = Parallel(n_jobs=reading_threads(places), prefer="threads")(
-            delayed(_thumbnail)(place, about) for place, about in zip(places, facts.values(), strict=True)
-        )
-    return {path: thumbnail for path, thumbnail in zip(facts, found, strict=True) if thumbnail is not None}
-
-
 def _small(place: Place) -> NDArray[np.uint8] | None:
     rgb = _decode(place, (SIDE, SIDE))
     if rgb is None:
@@ -102,17 +79,6 @@ def _small(place: Place) -> NDArray[np.uint8] | None:
     # ITU-R BT.601, as everywhere that gray is made of RGB.
     gray: NDArray[np.float64] = rgb @ np.array([0.299, 0.587, 0.114])
     return gray.round().astype(np.uint8)
-
-
-def _thumbnail(place: Place, facts: FileFacts) -> str | None:
-    shrink = min(1.0, THUMBNAIL / max(facts.width, facts.height))
-    width, height = max(1, round(facts.width * shrink)), max(1, round(facts.height * shrink))
-    rgb = _decode(place, (width, height) if facts.on_its_side else (height, width))
-    if rgb is None:
-        return None
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _decode(place: Place, size: tuple[int, int]) -> NDArray[np.uint8] | None:

@@ -29,6 +29,7 @@ from .progress import SILENT, Progress
 from .remains import draw_remains
 from .rendering import command_of, to_csv
 from .report import FORMAT, Filters, Outdated, Report
+from .report_page import PAGE, render_report
 from .verdicts import group_families, name_runs
 
 _SKIPPED_SHOWN = 30
@@ -84,7 +85,8 @@ def report_heads(
     every = [run for run in kept.runs() if run.record["dataset"] == table.name]
     found = current_examples(table, kept, {run.record["features_digest"] for run in every})
     grounds = {digest: Ground.of(inputs, examples) for digest, (inputs, examples) in found.items()}
-    current = [run for run in every if is_current(run, found)]
+    digests = {digest: ground.digest for digest, ground in grounds.items()}
+    current = [run for run in every if is_current(run, digests)]
     outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in every if run not in current)
     for each in outdated:
         progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")
@@ -116,8 +118,8 @@ def report_heads(
     )
     if not filters.narrow:
         results_kept.forget_others()
-    _write(report)
-    progress.say(f"report in {report.folder / 'report.md'}")
+    _write(report, kept)
+    progress.say(f"report in {report.folder / PAGE}")
     return report
 
 
@@ -137,7 +139,7 @@ def _choose_split(ground: Ground, asked: str | None) -> str | None:
     return asked or next((split for split in reversed(JUDGED) if ground.count(split)), None)
 
 
-def _write(report: Report) -> None:
+def _write(report: Report, store: FeatureStore) -> None:
     folder = report.folder
     figures = folder / "figures"
     with writing_errors(figures):
@@ -154,6 +156,8 @@ def _write(report: Report) -> None:
         {name: f"figures/{path.name}" for name, path in remains.items()},
     )
     write_bytes(folder / "report.md", markdown.encode(errors="backslashreplace"))
+    page = render_report(content, report.runs, store=store, table=report.dataset, folder=folder)
+    write_bytes(folder / PAGE, page)
     for old in set(figures.glob("*.png")) - {path for _, path in pictures} - set(remains.values()):
         old.unlink()
 

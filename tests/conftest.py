@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from demijohn.models.backbones import BACKBONES
 from support.pictures import write_classes
+from support.reports import write_report
 from support.s3 import BUCKET, S3, running_s3
 from support.standin import TINY
 from support.swift import use_swift_engine
@@ -58,6 +59,12 @@ def swift(monkeypatch: pytest.MonkeyPatch) -> str:
 def photos(tmp_path: Path) -> Path:
     """Return a folder with three class folders of twelve small pictures each."""
     return write_classes(tmp_path / "photos")
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store with a report on pictures whose names are markup; to be looked at, not changed."""
+    return write_report(tmp_path_factory.mktemp("reported"))
 
 
 def _beside(name: str, variable: str, what: str) -> Path:

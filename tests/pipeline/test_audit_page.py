@@ -2,15 +2,13 @@
 
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from demijohn.pipeline import Audit, audit, extract_features
+from support.outline import Outline
 from support.pictures import COLOURS, encode
 from support.scenes import scene
-
-VOID = {"meta", "img", "br"}
 
 
 @pytest.fixture
@@ -33,28 +31,6 @@ def found(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audit:
     (root / "train" / "green" / "broken.png").write_bytes(b"no picture")
     extract_features(root, backbone=tiny, weights="random", store=tmp_path / "store")
     return audit(store=tmp_path / "store", top=2)
-
-
-class Outline(HTMLParser):
-    """Collects tags and addresses, and sees to it that every tag is closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.targets: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name in ("src", "href"):
-                self.addresses.append(value or "")
-            if name == "id":
-                self.targets.add(f"#{value}")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_it_is_whole_and_fetches_nothing(found: Audit) -> None:

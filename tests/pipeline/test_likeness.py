@@ -1,12 +1,8 @@
 """Likeness: copies of every kind agree, other pictures do not."""
 
-import base64
-import io
 from pathlib import Path
 
-import numpy as np
 import pytest
-from demijohn.pipeline.facts import FileFacts
 from demijohn.pipeline.likeness import (
     ALIKE,
     CERTAIN,
@@ -16,7 +12,6 @@ from demijohn.pipeline.likeness import (
     compare,
     is_near_duplicate,
     read_small,
-    read_thumbnails,
 )
 from PIL import Image, ImageOps
 from support.pictures import encode
@@ -77,18 +72,3 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 def test_features_and_pixels_decide_together(cosine: float, correlation: float | None, verdict: bool) -> None:
     likeness = None if correlation is None else Likeness(correlation, mirrored=False)
     assert is_near_duplicate(cosine, likeness) == verdict
-
-
-@pytest.mark.parametrize("on_its_side", [False, True])
-def test_thumbnails_are_small_upright_and_keep_their_aspect(on_its_side: bool, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6 if on_its_side else 1
-    (tmp_path / "a.jpg").write_bytes(encode(scene(1, size=(640, 320)), "JPEG", exif=exif))
-    facts = FileFacts(1, 640, 320, "JPEG", 75, on_its_side)
-    address = read_thumbnails(tmp_path, {"a.jpg": facts, "gone.jpg": facts})
-    assert list(address) == ["a.jpg"]
-    head, _, data = address["a.jpg"].partition(",")
-    assert head == "data:image/jpeg;base64"
-    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-        assert image.size == ((80, 160) if on_its_side else (160, 80))
-        assert np.asarray(image).std() > 5

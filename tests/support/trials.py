@@ -16,6 +16,7 @@ from demijohn.pipeline.examples import choose_examples
 from demijohn.pipeline.inputs import Inputs
 from demijohn.pipeline.judgements import Ground
 from numpy.typing import NDArray
+from support.pictures import encode, picture
 from support.rows import recipe
 
 
@@ -28,6 +29,7 @@ def make_store(
     apart: float = 3.0,
     group_size: int = 1,
     backbones: Sequence[str] = ("xception",),
+    pictures: bool = False,
     seed: int = 0,
 ) -> FeatureStore:
     """Return a store with one data set, `made`, and features in which the classes lie so far apart.
@@ -40,6 +42,8 @@ def make_store(
         Distance of the class means in standard deviations.
     group_size : int
         So many pictures of a split, one after the other, are one group.
+    pictures : bool
+        Write files of noise, too, into the folder `pictures`.
     """
     random = np.random.default_rng(seed)
     rows, labels = [], []
@@ -47,11 +51,17 @@ def make_store(
         for number in range(count):
             label = number % classes
             group = f"{split}{number // (group_size * classes)}-{label}" if group_size > 1 else ""
-            key = hashlib.sha256(f"{seed} {split} {number}".encode()).digest()
-            rows.append(Row(f"{split}/{label}/{number}.png", key, f"class {label}", split, group))
+            path = f"{split}/{label}/{number}.png"
+            content = f"{seed} {split} {number}".encode()
+            if pictures:
+                content = encode(picture(random.integers(2**32)))
+                (folder / "pictures" / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / "pictures" / path).write_bytes(content)
+            key = hashlib.sha256(content).digest()
+            rows.append(Row(path, key, f"class {label}", split, group))
             labels.append(label)
     store = FeatureStore(folder)
-    store.save_dataset(Dataset("made", Origin(folder / "gone", 0), "made up", tuple(rows)))
+    store.save_dataset(Dataset("made", Origin((folder / "pictures").resolve(), 0), "made up", tuple(rows)))
     for backbone in backbones:
         features = store.feature_set(recipe(backbone))
         features.begin({"batch_size": 1}, Probe({"picture": np.zeros(width, np.float32)}))

@@ -1,0 +1,70 @@
+"""Features laid out on a plane, so that a person sees what lies beside what.
+
+Rows are centred and brought to unit length first: two pictures are near where the angle between their
+features is small, which is how these features are compared elsewhere, too.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+PERPLEXITY = 30.0
+FEWEST_NEIGHBOURS = 10
+"""Fewer rows have no neighbourhoods to keep."""
+_AXES = 50
+"""Principal axes that the neighbours are looked for in (van der Maaten and Hinton 2008, section 4.2)."""
+
+
+def project_linear(X: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+    """Return the first two principal components, shape (n, 2), and their share of the variance, 0..1.
+
+    The sign of an axis is such that its longest point is on the positive side.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float32
+        Features; n is at least 2.
+    """
+    points, share = _principal(_normalise(X), 2)
+    longest = points[np.abs(points).argmax(axis=0), [0, 1]]
+    return points * np.where(longest < 0, -1, 1), share
+
+
+def project_neighbours(X: NDArray[np.float32], *, seed: int) -> NDArray[np.float64]:
+    """Return a t-SNE layout, shape (n, 2): neighbours stay together, distances between clusters say little.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float32
+        Features; n is at least `FEWEST_NEIGHBOURS`. A thousand rows take five seconds.
+    seed : int
+    """
+    rows = _normalise(X)
+    axes = _principal(rows, min(_AXES, *rows.shape))[0]
+    # As scikit-learn begins, which would divide by the spread even where there is none.
+    start = (1e-4 * axes[:, :2] / (axes[:, 0].std() or 1.0)).astype(np.float32)
+    perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+    layout = TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=seed)
+    # On one thread the sums are always of one order. Several gain little, and where other programs run as well they
+    # wait for each other: six times as long on two busy cores.
+    with threadpool_limits(1):
+        return np.asarray(layout.fit_transform(axes), dtype=np.float64)
+
+
+def _principal(rows: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], float]:
+    axes = PCA(count, svd_solver="full")
+    # Equal rows have no variance that an axis could have a share of.
+    with np.errstate(invalid="ignore"):
+        points: NDArray[np.float64] = np.asarray(axes.fit_transform(rows))
+    return points, float(np.nan_to_num(axes.explained_variance_ratio_.sum()))
+
+
+def _normalise(X: NDArray[np.float32]) -> NDArray[np.float64]:
+    centred = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+    if centred.shape[1] == 1:
+        # A plane has two directions.
+        centred = np.pad(centred, ((0, 0), (0, 1)))
+    unit: NDArray[np.float64] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    return unit
