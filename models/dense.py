@@ -18,7 +18,7 @@ from .backend import import_keras, import_tensorflow
 from .errors import UnsuitableSetting
 from .estimator import Validation
 from .scaling import make_scaler
-from .streaming import Matrix, StreamedRows, cut
+from .streaming import Matrix, rows_at_once
 from .trial import check_features, check_rows, hold_out
 
 _ROWS = 4096
@@ -79,44 +79,32 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.warnings_: list[str] = []
         keras = import_keras()
         keras.utils.set_random_seed(self.seed)
-        whole = rows.weighting
-        self.network_ = self._build(make_scaler(np.asarray(whole.mean), np.asarray(whole.scale)))
         trial = hold_out(self, rows, validation)
-        stopping: list[Any] = []
-        held_out: Any = None
-        if trial.weightings:
-            weights = trial.weightings[0].held_out
-            assert weights is not None
-            held = slice(len(rows.X), None)
+        weighting = trial.weightings[0] if trial.weightings else rows.weighting
+        self.network_ = self._build(make_scaler(np.asarray(weighting.mean), np.asarray(weighting.scale)))
+        random, lent = np.random.default_rng(self.seed), [trial.rows.X]
+        training = _feed(lent, trial.rows.codes, weighting.weights, batch_size=self.batch_size, random=random)
+        stopping, held_out = [], None
+        if weighting.held_out is not None:
             # Where classes weigh alike in training, they do in what stops it.
-            X_held, judging = cut(trial.rows.X, held), (trial.rows.codes[held], weights[held].astype(np.float32))
-            if isinstance(X_held, StreamedRows):
-                held_out = _feed(X_held, *judging, batch_size=self.batch_size)
-            else:
-                held_out = (X_held, *judging)
+            held_out = _feed(lent, trial.rows.codes, weighting.held_out, batch_size=self.batch_size)
             stopping = [
                 keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
             ]
         else:
             self.warnings_.append(f"no validation pictures to stop early with: all {self.epochs} epochs are trained")
-        given: dict[str, Any]
-        counts = whole.weights.astype(np.float32)
-        if isinstance(rows.X, StreamedRows):
-            random = np.random.default_rng(self.seed)
-            # It shuffles by itself.
-            given = {
-                "x": _feed(rows.X, rows.codes, counts, batch_size=self.batch_size, random=random),
-                "shuffle": False,
-            }
-        else:
-            given = {"x": rows.X, "y": rows.codes, "sample_weight": counts, "batch_size": self.batch_size}
-        fitted = self.network_.fit(
-            **given,
-            epochs=self.epochs,
-            validation_data=held_out,
-            callbacks=stopping,
-            verbose=0,
-        )
+        try:
+            fitted = self.network_.fit(
+                training,
+                shuffle=False,
+                epochs=self.epochs,
+                validation_data=held_out,
+                callbacks=stopping,
+                verbose=0,
+            )
+        finally:
+            # TensorFlow keeps what a data set calls, and all that it knows, while the process lives.
+            lent.clear()
         curves = {name: [float(value) for value in values] for name, values in fitted.history.items()}
         self.history_ = [
             {"epoch": epoch + 1, **{name: values[epoch] for name, values in curves.items()}}
@@ -213,29 +201,30 @@ def probabilities(network: Any, X: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _feed(
-    X: StreamedRows,
+    lent: list[Matrix],
     codes: NDArray[np.intp],
-    weights: NDArray[np.float32],
+    weights: NDArray[np.floating[Any]],
     *,
     batch_size: int,
     random: np.random.Generator | None = None,
 ) -> Any:
-    """Return batches of the rows that count, as a data set of features, codes and weights.
+    """Return batches of the rows of a lent matrix that count, as a data set of features, codes and weights.
 
-    With `random`, all rows are shuffled anew each time; so many batches are read at once as rows are.
+    With `random`, all rows are shuffled anew each time. Some batches are read at once, so that X need not
+    be in memory; where it is, this is no slower than Keras' own way.
     """
     tf = import_tensorflow()
-    counting = np.flatnonzero(weights)
-    at_once = max(1, X.rows_at_once // batch_size) * batch_size
+    counting, weights = np.flatnonzero(weights), weights.astype(np.float32)
+    at_once = max(1, rows_at_once(lent[0]) // batch_size) * batch_size
 
     def read() -> Iterator[tuple[Any, ...]]:
         order = counting if random is None else random.permutation(counting)
         for start in range(0, len(order), at_once):
             rows = order[start : start + at_once]
-            yield X[rows], codes[rows], weights[rows]
+            yield lent[0][rows], codes[rows], weights[rows]
 
     kinds = (
-        tf.TensorSpec((None, X.shape[1]), tf.float32),
+        tf.TensorSpec((None, lent[0].shape[1]), tf.float32),
         tf.TensorSpec((None,), tf.int64),
         tf.TensorSpec((None,), tf.float32),
     )

@@ -190,6 +190,11 @@ def pieces_of(X: Matrix, rows: slice | Integers = slice(None)) -> Iterator[tuple
             yield where, X[rows[where]]
 
 
+def rows_at_once(X: Matrix) -> int:
+    """Return how many rows are read at a time where some are copied, at least 1."""
+    return X.rows_at_once if isinstance(X, StreamedRows) else max(1, PIECE // (4 * max(X.shape[1], 1)))
+
+
 def _reserve(file: int, size: int) -> None:
     """Give a file its size, with room on the disk for it: a write into a map that finds none ends the process."""
     if hasattr(os, "posix_fallocate"):
