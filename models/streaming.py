@@ -27,8 +27,10 @@ PIECE = 16 * 2**20
 """Bytes that a thread has of the file at a time, at most."""
 _PIECES = 64
 """So many of them, at least, are what all may take."""
+_AROUND = 2**23
+"""Bytes around one that is touched that Linux may map along with it."""
 _POSITIONED = hasattr(os, "preadv")
-"""Whether a file is read at a position; where not, as on Windows, scattered rows go through the map."""
+"""Whether files are read and written at a position; where not, as on Windows, all goes through the map."""
 _ZEROS = 2**24
 
 
@@ -88,10 +90,10 @@ class StreamedRows:
 
     def __getitem__(self, rows: slice | Integers) -> Floats:
         """Return a copy of some rows, (m, d)."""
-        if isinstance(rows, slice):
-            return np.concatenate([np.empty((0, self.shape[1]), np.float32), *(each for _, each in self.pieces(rows))])
         if not _POSITIONED:
-            return self._cells[rows]
+            return np.array(self._cells[rows])
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
         some = np.empty((len(rows), self.shape[1]), np.float32)
         for where, place in self._stretches(rows):
             _move(os.preadv, self._file, some[where], place)
@@ -99,10 +101,11 @@ class StreamedRows:
 
     def __setitem__(self, rows: slice | Integers, block: Floats) -> None:
         """Write some rows, (m, d)."""
-        if isinstance(rows, slice) or not _POSITIONED:
+        if not _POSITIONED:
             self._cells[rows] = block
-            self._give_back(rows if isinstance(rows, slice) else slice(None))
             return
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
         block = np.ascontiguousarray(block, np.float32)
         for where, place in self._stretches(rows):
             _move(os.pwritev, self._file, block[where], place)
@@ -140,7 +143,7 @@ class StreamedRows:
 
     def _stretches(self, rows: Integers) -> Iterator[tuple[slice, int]]:
         """Yield which of some rows lie one after the other in the file, and where, in bytes."""
-        # A row that is touched in the map brings its surroundings along, up to 2 MB: scattered ones go past it.
+        # What is touched in the map brings its surroundings along: rows that are copied go past it.
         row = self._cells.strides[0]
         first = self._first * row + self._left
         apart = np.diff(rows) != 1 if row == 4 * self.shape[1] else np.ones(max(len(rows) - 1, 0), dtype=bool)
@@ -154,7 +157,8 @@ class StreamedRows:
         if stop <= start or not hasattr(self._map, "madvise"):
             return
         row = self._cells.strides[0]
-        begin = (self._first + start) * row // mmap.PAGESIZE * mmap.PAGESIZE
+        # A touch brings along what is before it, which was given back already.
+        begin = max((self._first + start) * row - _AROUND, 0) // mmap.PAGESIZE * mmap.PAGESIZE
         self._map.madvise(mmap.MADV_DONTNEED, begin, (self._first + stop) * row - begin)
 
 
