@@ -105,7 +105,8 @@ def _moments(X: Any) -> tuple[Any, Any]:
 
 def our_logistic(asked: Any, *, leave: Any = None) -> dict[str, Any]:
     """Return seconds, and losses, accuracies and objectives by strength."""
-    from demijohn.models.weighting import Weighting, fit_path
+    from demijohn.models.path import fit_path
+    from demijohn.models.weighting import Weighting
 
     X, codes, fold = _given(asked)
     start = time.perf_counter()
