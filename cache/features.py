@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,12 @@ class Speed:
     """How many were extracted at this speed."""
     shared: bool
     """Other feature sets or views were made of the same pictures meanwhile, so that alone it is faster."""
+
+
+class Writable(Protocol):
+    """A matrix, in memory or not, whose rows are written by a slice or by positions."""
+
+    def __setitem__(self, rows: Any, block: NDArray[np.float32], /) -> None: ...
 
 
 class FeatureSet:
@@ -164,22 +170,32 @@ class FeatureSet:
         DamagedFile
             A part's checksum does not fit.
         """
+        rows = np.empty((len(keys), self.width), dtype=np.float32)
+        self.read_into(rows, keys)
+        return rows
+
+    def read_into(self, rows: Writable, keys: Sequence[Key]) -> None:
+        """Write the features of some images, in the order asked, into a matrix (n, d), block by block; see `read`."""
         for _ in range(8):
             parts = self.parts()
             try:
-                return self.gather(parts, keys_to_array(keys))
+                return self._gather_into(rows, parts, keys_to_array(keys))
             except FileNotFoundError:
                 continue
         raise MissingFeatures(f"{self.parts_folder} keeps changing: expected it to settle; try again")
 
     def gather(self, parts: Sequence[Part], wanted: NDArray[np.bytes_]) -> NDArray[np.float32]:
         """Return the rows of some keys (n,) S32 out of some parts; see `read`."""
+        rows = np.empty((len(wanted), parts[0].width if parts else 0), dtype=np.float32)
+        self._gather_into(rows, parts, wanted)
+        return rows
+
+    def _gather_into(self, rows: Writable, parts: Sequence[Part], wanted: NDArray[np.bytes_]) -> None:
         # Sorted once, so that each part is met in one sweep of its own length, not of all that is wanted.
         ascending = bool((wanted[1:] >= wanted[:-1]).all())
         order = np.arange(len(wanted)) if ascending else np.argsort(wanted, kind="stable")
         wanted = wanted if ascending else wanted[order]
         found = np.zeros(len(wanted), dtype=bool)
-        rows = np.empty((len(wanted), parts[0].width if parts else 0), dtype=np.float32)
         for part in parts:
             here, row = match_keys(wanted, part.keys)
             new = ~found[here]
@@ -195,7 +211,6 @@ class FeatureSet:
                 f"{np.count_nonzero(~found):,} of {len(wanted):,} images have no features of {self.recipe.backbone} "
                 f"yet (the first is {first[:12]}): run {self.command()}"
             )
-        return rows
 
     def commit(self, keys: Sequence[Key], rows: NDArray[np.float32]) -> str:
         """Write some rows as one part, durably, and return the part's file name."""

@@ -18,6 +18,7 @@ from sklearn.preprocessing import Normalizer
 from .estimator import Validation
 from .pipelines import ScoringHead, fill_linear
 from .scaling import make_scaler
+from .streaming import Matrix, pieces_of
 from .trial import check_rows
 
 
@@ -29,7 +30,7 @@ class CentroidHead(ScoringHead):
 
     def fit(
         self,
-        X: NDArray[np.float32],
+        X: Matrix,
         y: NDArray[Any],
         *,
         sample_weight: NDArray[np.floating[Any]] | None = None,
@@ -40,17 +41,23 @@ class CentroidHead(ScoringHead):
         self.warnings_: list[str] = []
         rows = check_rows(self, X, y, sample_weight=sample_weight)
         self.classes_ = rows.classes
-        mean = np.average(rows.X, axis=0, weights=rows.counts)
-        steps = make_scaler(mean.astype(np.float64), np.ones(len(mean))), Normalizer()
-        Z = make_pipeline(*steps).transform(rows.X)
-        total = np.zeros((len(rows.classes), Z.shape[1]))
-        np.add.at(total, rows.codes, Z * rows.counts[:, None])
+        mean = np.asarray(sum(rows.counts[where] @ some for where, some in pieces_of(rows.X)) / rows.counts.sum())
+        steps = make_scaler(mean, np.ones(len(mean))), Normalizer()
+        sphere = make_pipeline(*steps)
+        total = np.zeros((len(rows.classes), len(mean)))
+        for where, some in pieces_of(rows.X):
+            np.add.at(total, rows.codes[where], sphere.transform(some) * rows.counts[where, None])
         means = total / np.bincount(rows.codes, rows.counts)[:, None]
         levels = -0.5 * np.square(means).sum(axis=1)
         if len(means) == 2:
             means, levels = means[1:] - means[:1], levels[1:] - levels[:1]
         self.pipeline_ = make_pipeline(*steps, fill_linear(RidgeClassifier(), rows.classes, means, levels))
         return self
+
+    @property
+    def streams(self) -> bool:
+        """Whether it learns from rows that are streamed."""
+        return True
 
     @property
     def chosen_(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ deviation and are saved with the network. Training stops early on the validation
 weights are restored; loss and accuracy of both splits are kept for every epoch.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import import_keras
+from .backend import import_keras, import_tensorflow
 from .errors import UnsuitableSetting
 from .estimator import Validation
 from .scaling import make_scaler
+from .streaming import Matrix, rows_at_once
 from .trial import check_features, check_rows, hold_out
 
 _ROWS = 4096
@@ -56,7 +58,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(
         self,
-        X: NDArray[np.float32],
+        X: Matrix,
         y: NDArray[Any],
         *,
         sample_weight: NDArray[np.floating[Any]] | None = None,
@@ -77,31 +79,32 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.warnings_: list[str] = []
         keras = import_keras()
         keras.utils.set_random_seed(self.seed)
-        whole = rows.weighting
-        self.network_ = self._build(make_scaler(np.asarray(whole.mean), np.asarray(whole.scale)))
         trial = hold_out(self, rows, validation)
+        weighting = trial.weightings[0] if trial.weightings else rows.weighting
+        self.network_ = self._build(make_scaler(np.asarray(weighting.mean), np.asarray(weighting.scale)))
+        random, lent = np.random.default_rng(self.seed), [trial.rows.X]
+        training = _feed(lent, trial.rows.codes, weighting.weights, batch_size=self.batch_size, random=random)
         stopping, held_out = [], None
-        if trial.weightings:
-            weights = trial.weightings[0].held_out
-            assert weights is not None
-            held = slice(len(rows.X), None)
+        if weighting.held_out is not None:
             # Where classes weigh alike in training, they do in what stops it.
-            held_out = (trial.rows.X[held], trial.rows.codes[held], weights[held].astype(np.float32))
+            held_out = _feed(lent, trial.rows.codes, weighting.held_out, batch_size=self.batch_size)
             stopping = [
                 keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
             ]
         else:
             self.warnings_.append(f"no validation pictures to stop early with: all {self.epochs} epochs are trained")
-        fitted = self.network_.fit(
-            rows.X,
-            rows.codes,
-            sample_weight=whole.weights.astype(np.float32),
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            validation_data=held_out,
-            callbacks=stopping,
-            verbose=0,
-        )
+        try:
+            fitted = self.network_.fit(
+                training,
+                shuffle=False,
+                epochs=self.epochs,
+                validation_data=held_out,
+                callbacks=stopping,
+                verbose=0,
+            )
+        finally:
+            # TensorFlow keeps what a data set calls, and all that it knows, while the process lives.
+            lent.clear()
         curves = {name: [float(value) for value in values] for name, values in fitted.history.items()}
         self.history_ = [
             {"epoch": epoch + 1, **{name: values[epoch] for name, values in curves.items()}}
@@ -130,6 +133,11 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         keras = import_keras()
         # Without the optimiser, whose state is twice the size of the weights.
         keras.Model(self.network_.input, self.network_.output, name="dense_head").save(path)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it learns from rows that are streamed."""
+        return True
 
     @property
     def facts_(self) -> dict[str, Any]:
@@ -190,3 +198,36 @@ def probabilities(network: Any, X: NDArray[np.float32]) -> NDArray[np.float64]:
     logits = np.concatenate([np.asarray(block, dtype=np.float64) for block in blocks])
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def _feed(
+    lent: list[Matrix],
+    codes: NDArray[np.intp],
+    weights: NDArray[np.floating[Any]],
+    *,
+    batch_size: int,
+    random: np.random.Generator | None = None,
+) -> Any:
+    """Return batches of the rows of a lent matrix that count, as a data set of features, codes and weights.
+
+    With `random`, all rows are shuffled anew each time. Some batches are read at once, so that X need not
+    be in memory; where it is, this is no slower than Keras' own way.
+    """
+    tf = import_tensorflow()
+    counting, weights = np.flatnonzero(weights), weights.astype(np.float32)
+    at_once = max(1, rows_at_once(lent[0]) // batch_size) * batch_size
+
+    def read() -> Iterator[tuple[Any, ...]]:
+        order = counting if random is None else random.permutation(counting)
+        for start in range(0, len(order), at_once):
+            rows = order[start : start + at_once]
+            yield lent[0][rows], codes[rows], weights[rows]
+
+    kinds = (
+        tf.TensorSpec((None, lent[0].shape[1]), tf.float32),
+        tf.TensorSpec((None,), tf.int64),
+        tf.TensorSpec((None,), tf.float32),
+    )
+    batches = tf.data.Dataset.from_generator(read, output_signature=kinds).rebatch(batch_size)
+    count = -(-len(counting) // batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)

@@ -6,10 +6,11 @@ so all folds share one product with X, as wide as all their columns together.
 
 Two threads of the BLAS lose most of their gain in waiting on products this thin. Here the rows are
 cut into as many blocks as there are threads, and each block does its products and everything that
-happens on margins on one thread, with a BLAS that is told to use no others.
+happens on margins on one thread, with a BLAS that is told to use no others. Of rows that are
+streamed, a block is gone through in pieces; what a round does with a piece it does while it is there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from types import TracebackType
@@ -18,6 +19,8 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+from .streaming import Matrix, pieces_of
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
@@ -31,7 +34,7 @@ class Design:
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), float32
+    X : ndarray or StreamedRows of shape (n, d), float32
         Features, in rows; not copied where they are contiguous.
     mean, scale : ndarray of shape (f, d)
         Each fold's standardisation. A feature whose scale is 0 or not finite is left out: its
@@ -40,7 +43,7 @@ class Design:
         At most this many blocks.
     """
 
-    def __init__(self, X: Floats, *, mean: NDArray[np.floating], scale: NDArray[np.floating], threads: int) -> None:
+    def __init__(self, X: Matrix, *, mean: NDArray[np.floating], scale: NDArray[np.floating], threads: int) -> None:
         self.X = X
         usable = np.isfinite(scale) & (scale > 0)
         self.inverse: Floats = np.divide(1, scale, out=np.zeros(scale.shape), where=usable).astype(np.float32)
@@ -73,18 +76,54 @@ class Design:
         raw = coefficients * self.inverse[folds][:, None]
         return raw, intercepts - np.matmul(raw, self.mean[folds][:, :, None])[:, :, 0]
 
+    def pieces(self, block: int) -> Iterator[tuple[slice, Floats]]:
+        """Yield the rows of a block, and where in it they are."""
+        return pieces_of(self.X, self.blocks[block])
+
     def margins(self, raw: Floats, intercepts: Floats, block: int) -> Floats:
         """Return the margins of a block of rows, (p, k, rows), for raw coefficients and intercepts."""
-        rows = self.X[self.blocks[block]]
-        product = (raw.reshape(-1, raw.shape[2]) @ rows.T).reshape(*intercepts.shape, len(rows))
-        product += intercepts[:, :, None]
-        return product
+        flat = raw.reshape(-1, raw.shape[2])
+        product: Floats = np.empty((len(flat), self._count(block)), np.float32)
+        for where, rows in self.pieces(block):
+            np.matmul(flat, rows.T, out=product[:, where])
+        result = product.reshape(*intercepts.shape, -1)
+        result += intercepts[:, :, None]
+        return result
 
     def gather(self, slopes: Floats, block: int) -> tuple[Floats, Floats]:
         """Return X' S, (p, k, d), and the sums of S, (p, k), over a block of rows."""
-        p, k, rows = slopes.shape
-        product = slopes.reshape(p * k, rows) @ self.X[self.blocks[block]]
+        p, k, count = slopes.shape
+        flat = slopes.reshape(p * k, count)
+        product = _total(flat[:, where] @ rows for where, rows in self.pieces(block))
         return product.reshape(p, k, -1), slopes.sum(axis=2, dtype=np.float64).astype(np.float32)
+
+    def bounce(
+        self, raw: Floats, intercepts: Floats, block: int, bend: Callable[[Floats, slice], Floats]
+    ) -> tuple[Floats, tuple[Floats, Floats]]:
+        """Return margins M as `margins` does, and what `gather` gives for bend(M), with one look at the rows.
+
+        `bend` takes margins (p, k, rows) of some rows, and where in the block these are.
+        """
+        p, k, d = raw.shape
+        flat = raw.reshape(p * k, d)
+        margins: Floats = np.empty((p, k, self._count(block)), np.float32)
+        rising = margins.reshape(p * k, -1)
+        sums = np.zeros((p, k))
+
+        def go_there_and_back() -> Iterator[Floats]:
+            for where, rows in self.pieces(block):
+                np.matmul(flat, rows.T, out=rising[:, where])
+                there = margins[:, :, where]
+                there += intercepts[:, :, None]
+                bent = bend(there, where)
+                np.add(sums, bent.sum(axis=2, dtype=np.float64), out=sums)
+                yield bent.reshape(p * k, -1) @ rows
+
+        product = _total(go_there_and_back()).reshape(p, k, d)
+        return margins, (product, sums.astype(np.float32))
+
+    def _count(self, block: int) -> int:
+        return self.blocks[block].stop - self.blocks[block].start
 
     def push(self, parts: list[tuple[Floats, Floats]], folds: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Return Z' S, (p, k, d), and the sums of S, (p, k), from the `gather` of every block."""
@@ -95,3 +134,12 @@ class Design:
         product -= total[:, :, None] * self.mean[folds][:, None]
         product *= self.inverse[folds][:, None]
         return product, total
+
+
+def _total(products: Iterable[Floats]) -> Floats:
+    """Return the sum of at least one product, in the place of the first."""
+    each = iter(products)
+    total = next(each)
+    for other in each:
+        total += other
+    return total

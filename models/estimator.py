@@ -6,17 +6,27 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-Validation = tuple[NDArray[np.float32], NDArray[Any]]
+from .streaming import Matrix, pieces_of
+
+Validation = tuple[Matrix, NDArray[Any]]
 """Features (n, d) and classes (n,) that a head chooses by and is not trained on."""
 
 
 class Head(Protocol):
-    """What every head can do; X is (n, d) float32, y is (n,)."""
+    """What every head can do; X is (n, d) float32, y is (n,).
+
+    Where it `streams`, `fit` takes a `StreamedRows` as X, with validation rows that lie behind it in
+    the same file.
+    """
 
     classes_: NDArray[Any]
     history_: list[dict[str, float]]
     warnings_: list[str]
     suffix: str
+
+    @property
+    def streams(self) -> bool:
+        """Whether it learns from rows that are streamed."""
 
     @property
     def facts_(self) -> dict[str, Any]:
@@ -28,7 +38,7 @@ class Head(Protocol):
 
     def fit(
         self,
-        X: NDArray[np.float32],
+        X: Matrix,
         y: NDArray[Any],
         *,
         sample_weight: NDArray[np.floating[Any]] | None = None,
@@ -50,3 +60,8 @@ def scores_of(head: Any, X: NDArray[np.float32]) -> tuple[NDArray[np.float64], b
     values = np.asarray(head.decision_function(X))
     # For two classes scikit-learn gives one column, the second class against the first.
     return np.stack([-values, values], axis=1) if values.ndim == 1 else values, False
+
+
+def score_rows(head: Any, X: Matrix, rows: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.float64]:
+    """Return scores of some rows of a matrix, all by default, shape (m, c); m is at least 1."""
+    return np.concatenate([scores_of(head, some)[0] for _, some in pieces_of(X, rows)])

@@ -47,6 +47,10 @@ class HeadRecord:
         head: Any = self.make(settings, seed=0)
         return {**settings, self.strength: head.grid.usual}
 
+    def streams(self, settings: dict[str, Any]) -> bool:
+        """Return whether, with these settings, it learns from rows that are streamed."""
+        return self.make(settings, seed=0).streams
+
     def to_json(self) -> dict[str, Any]:
         """Return the facts as plain JSON values."""
         return {"name": self.name, "summary": self.summary, "settings": self.settings}

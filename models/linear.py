@@ -25,6 +25,7 @@ from .kernel import fit_kernel, judge_kernel, score_kernel_held_out, warn_of_ker
 from .path import fit_path, mean_over_weightings
 from .pipelines import ProbableHead, ScoringHead, fill_linear
 from .scaling import make_scaler
+from .streaming import StreamedRows, pieces_of
 from .trial import Rows, Trial
 from .tuning import Grid, Judged, TunedHead, spread_grid
 from .weighting import Weighting
@@ -52,6 +53,11 @@ class Solved:
 class LinearHead(TunedHead):
     """A head of linear functions on standardised features."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether it learns from rows that are streamed."""
+        return True
+
     @abstractmethod
     def _solve_all(self, rows: Rows, weightings: tuple[Weighting, ...], strengths: Doubles, *, search: bool) -> Solved:
         """Return the functions of every strength and weighting; where they are searched, none need be kept."""
@@ -75,8 +81,9 @@ class LinearHead(TunedHead):
             assert each.held_out is not None
             held = np.flatnonzero(each.held_out)
             classifier = self._fill(trial.rows, strength, found, f)
-            Z = make_scaler(np.asarray(each.mean), np.asarray(each.scale)).transform(trial.rows.X[held])
-            scores[held] = scores_of(classifier, Z)[0]
+            scaler = make_scaler(np.asarray(each.mean), np.asarray(each.scale))
+            for where, some in pieces_of(trial.rows.X, held):
+                scores[held[where]] = scores_of(classifier, scaler.transform(some))[0]
         return scores
 
     def _solve(self, rows: Rows, strength: float) -> tuple[Any, bool]:
@@ -84,8 +91,10 @@ class LinearHead(TunedHead):
         found = self._solve_all(rows, (weighting,), np.array([strength]), search=False)
         classifier, converged = self._fill(rows, strength, found, 0), bool(found.judged.converged[0])
         scaler = make_scaler(np.asarray(weighting.mean), np.asarray(weighting.scale))
-        if not converged and (again := self._retry(scaler.transform(rows.X), rows, weighting.weights, strength)):
-            classifier, converged = again
+        # The other solver needs all rows in memory.
+        if not converged and not isinstance(rows.X, StreamedRows):
+            again = self._retry(scaler.transform(rows.X), rows, weighting.weights, strength)
+            classifier, converged = again or (classifier, converged)
         return make_pipeline(scaler, classifier), converged
 
     def _fill(self, rows: Rows, strength: float, found: Solved, f: int) -> Any:
@@ -161,7 +170,9 @@ class RidgeHead(LinearHead, ScoringHead):
         """Values of the penalty."""
         return Grid(spread_grid(-2, 6, 41), usual=1.0, simplest="greatest", limits=(1e-6, 1e12))
 
-    def _judge_alone(self, rows: Rows) -> Judged:
+    def _judge_alone(self, rows: Rows) -> Judged | None:
+        if isinstance(rows.X, StreamedRows):
+            return None
         strengths = np.array(self.grid.values)
         path = fit_ridge_path(
             rows.X, rows.codes, strengths=strengths, weighting=rows.weighting, classes=len(rows.classes)
@@ -269,6 +280,11 @@ class SvmHead(_NewtonHead, ScoringHead):
         if self.kernel == "rbf":
             return Grid(spread_grid(-2, 4, 13), usual=1.0, simplest="least", limits=(1e-6, 1e8), growth=2)
         return Grid(spread_grid(-8, 0, 41), usual=1.0, simplest="least", limits=(1e-12, 1e4))
+
+    @property
+    def streams(self) -> bool:
+        """Whether it learns from rows that are streamed: with a kernel, rows meet rows."""
+        return self.kernel == "linear"
 
     def _check_settings(self) -> None:
         if self.kernel not in ("linear", "rbf"):

@@ -298,9 +298,10 @@ def _round(search: _Search, design: Design, loss: Loss, spectrum: Spectrum) -> N
     raw, shift = design.pull(search.direction, search.direction_b, search.folds)
 
     def bend(block: int) -> tuple[Floats, tuple[Floats, Floats]]:
-        change = design.margins(raw, shift, block)
-        bent = loss.bend(change, search.curvature[block], search.inverse[block])
-        return change, design.gather(bent, block)
+        curvature, inverse = search.curvature[block], search.inverse[block]
+        return design.bounce(
+            raw, shift, block, lambda change, rows: loss.bend(change, curvature[:, :, rows], inverse[:, rows])
+        )
 
     changes, parts = zip(*design.each(bend), strict=True)
     image, image_b = design.push(list(parts), search.folds)

@@ -26,6 +26,7 @@ from .design import Design
 from .margins import LOGISTIC, SOFTMAX, SQUARED_HINGE, Loss
 from .newton import Batch, Step, advance, dot, expand, minimise
 from .spectrum import Spectrum, find_spectrum
+from .streaming import Matrix, StreamedRows
 from .weighting import Weighting
 
 Floats = NDArray[np.float32]
@@ -35,6 +36,7 @@ Criterion = Literal["loss", "accuracy"]
 
 BUDGET = 512 * 2**20
 """Bytes that the problems in flight may take."""
+SHARE = 0.25
 WIDTH = 96
 """Columns from which a product with X is near the machine's best rate."""
 WAVE = 4
@@ -88,7 +90,7 @@ class Path:
 
 
 def fit_path(
-    X: Floats,
+    X: Matrix,
     codes: Integers,
     *,
     strengths: ArrayLike,
@@ -98,14 +100,14 @@ def fit_path(
     tolerance: float = 1e-5,
     leave: Criterion | None = None,
     keep: bool = True,
-    budget: int = BUDGET,
+    budget: int | None = None,
     threads: int | None = None,
 ) -> Path:
     """Return the linear classifiers of every strength and weighting.
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), float32
+    X : ndarray or StreamedRows of shape (n, d), float32
         Features in rows, not standardised; neither copied nor changed.
     codes : ndarray of shape (n,), intp
         Classes, 0 to classes - 1.
@@ -123,8 +125,9 @@ def fit_path(
         Leave the weaker penalties out once it is clear that `best` by this will not choose them.
     keep : bool
         Keep the coefficients, 4 s f k d bytes.
-    budget : int
-        Bytes that the problems in flight may take beside X; at least one is in flight.
+    budget : int, optional
+        Bytes that the problems in flight may take beside X; at least one is in flight. By default
+        `BUDGET`, and where rows are streamed no more than `SHARE` of what training may take.
     threads : int, optional
         By default as many as there are processors.
 
@@ -133,6 +136,8 @@ def fit_path(
     Path
         Coefficients, how they were found, and how they do on the rows held out.
     """
+    if budget is None:
+        budget = min(BUDGET, int(SHARE * X.memory)) if isinstance(X, StreamedRows) else BUDGET
     given = np.asarray(strengths, dtype=np.float64)
     count = int(codes.max()) + 1 if classes is None else classes
     mean = np.stack([each.mean for each in weightings])

@@ -22,6 +22,11 @@ class PipelineHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     suffix: ClassVar[str] = ".skops"
 
     @property
+    def streams(self) -> bool:
+        """Whether it learns from rows that are streamed."""
+        return False
+
+    @property
     @abstractmethod
     def chosen_(self) -> dict[str, Any]:
         """The settings that were chosen."""

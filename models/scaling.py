@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
+from .streaming import Matrix
+
 Doubles = NDArray[np.float64]
 
 FLOOR = 0.3
@@ -34,18 +36,19 @@ def make_scaler(mean: Doubles, scale: Doubles) -> Any:
     return scaler
 
 
-def measure_features(X: NDArray[np.float32], weights: NDArray[np.floating[Any]]) -> tuple[Doubles, Doubles]:
+def measure_features(X: Matrix, weights: NDArray[np.floating[Any]]) -> tuple[Doubles, Doubles]:
     """Return mean and deviation of the features, each of shape (f, d), for f weightings in one pass.
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), float32
+    X : ndarray or StreamedRows of shape (n, d), float32
         Features.
     weights : ndarray of shape (f, n)
         How often each row counts; each weighting counts some.
     """
     # Squares are taken around a row that counts, so that a constant feature has no deviation at all.
-    centre = X[int(np.flatnonzero(weights.any(axis=0))[0])].astype(np.float64)
+    first = int(np.flatnonzero(weights.any(axis=0))[0])
+    centre = X[first : first + 1][0].astype(np.float64)
     total, squares = (np.zeros((len(weights), X.shape[1])) for _ in range(2))
     for start in range(0, len(X), _ROWS):
         rows = X[start : start + _ROWS].astype(np.float64)

@@ -63,7 +63,7 @@ def find_spectrum(design: Design, *, axes: int = AXES) -> Spectrum:
 
     def square(basis: Floats) -> Floats:
         raw, shift = design.pull(basis[None], np.zeros((1, len(basis)), np.float32), fold)
-        parts = design.each(lambda block: design.gather(design.margins(raw, shift, block), block))
+        parts = design.each(lambda block: design.bounce(raw, shift, block, lambda margins, _: margins)[1])
         return np.asarray(design.push(parts, fold)[0][0], dtype=np.float32)
 
     basis = np.random.default_rng(0).standard_normal((min(count + 16, d), d), dtype=np.float32)
@@ -81,9 +81,9 @@ def find_spectrum(design: Design, *, axes: int = AXES) -> Spectrum:
 
 def _square_sum(design: Design, block: int) -> float:
     """Return the sum of squares of a block of standardised rows, a few rows at a time."""
-    rows = design.X[design.blocks[block]]
     total = 0.0
-    for start in range(0, len(rows), 256):
-        part = (rows[start : start + 256] - design.mean[0]) * design.inverse[0]
-        total += float(np.vdot(part, part))
+    for _, rows in design.pieces(block):
+        for start in range(0, len(rows), 256):
+            part = (rows[start : start + 256] - design.mean[0]) * design.inverse[0]
+            total += float(np.vdot(part, part))
     return total

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from .errors import UnsuitableRows
 from .estimator import Validation
 from .scaling import floor_deviation, measure_features
+from .streaming import Matrix, StreamedRows, join
 from .weighting import Weighting
 
 Floats = NDArray[np.float32]
@@ -26,14 +27,14 @@ Doubles = NDArray[np.float64]
 class Rows:
     """Rows to train on."""
 
-    X: Floats
+    X: Matrix
     """(n, d)."""
     codes: NDArray[np.intp]
-    """(n,) position of each row's class."""
+    """(n,) position of each row's class; of one that does not count, some position."""
     classes: NDArray[Any]
     """(c,) sorted."""
     counts: Doubles
-    """(n,) how often each row counts."""
+    """(n,) how often each row counts; 0 only of rows that are streamed, since those in memory are left out."""
     balanced: bool
     """Whether the classes weigh alike."""
 
@@ -65,20 +66,38 @@ def check_rows(head: Any, X: Any, y: Any, *, sample_weight: Any = None, balanced
     UnsuitableRows
         X is not a finite matrix, y does not fit it or has fewer than two classes, or weights are negative.
     """
+    if isinstance(X, StreamedRows):
+        _check_finite(X)
     try:
-        X, y = validate_data(head, X, y, dtype=np.float32, order="C", ensure_min_samples=least)
+        if isinstance(X, StreamedRows):
+            check_consistent_length(X, y)
+            y, head.n_features_in_ = np.asarray(y), X.shape[1]
+        else:
+            X, y = validate_data(head, X, y, dtype=np.float32, order="C", ensure_min_samples=least)
         check_classification_targets(y)
-        counts = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        counts = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
     except ValueError as error:
         raise UnsuitableRows(f"{first_line(error)}; expected finite features and one class per row") from error
-    if not counts.all():
+    if not counts.all() and not isinstance(X, StreamedRows):
         X, y, counts = X[counts > 0], y[counts > 0], counts[counts > 0]
-    classes, codes = np.unique(y, return_inverse=True)
+    classes = np.unique(y[counts > 0])
     if len(classes) < 2:
         raise UnsuitableRows(
             f"a classifier needs at least two classes, found {len(classes)} class: give rows of another one"
         )
-    return Rows(X, codes, classes, counts, balanced)
+    return Rows(X, _places(classes, y), classes, counts, balanced)
+
+
+def _check_finite(X: StreamedRows) -> StreamedRows:
+    if not X.is_finite():
+        raise UnsuitableRows("a feature is infinite or no number; expected finite features: run demijohn cache verify")
+    return X
+
+
+def _places(classes: NDArray[Any], y: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the positions of classes y, and some position of what is none."""
+    places: NDArray[np.intp] = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    return places
 
 
 def check_features(head: Any, X: Any) -> Floats:
@@ -104,7 +123,7 @@ def find_codes(classes: NDArray[Any], y: Any) -> NDArray[np.intp]:
         One of them was not trained on.
     """
     y = np.asarray(y)
-    codes: NDArray[np.intp] = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    codes = _places(classes, y)
     unknown = classes[codes] != y
     if unknown.any():
         raise UnsuitableRows(
@@ -131,10 +150,11 @@ def hold_out(
     if validation is not None and folds is not None:
         raise UnsuitableRows("validation rows and folds were given, expected one of them: leave one out")
     if validation is not None and len(validation[0]):
-        X = check_features(head, validation[0])
+        X: Matrix = validation[0]
+        X = _check_finite(X) if isinstance(X, StreamedRows) else check_features(head, X)
         codes = find_codes(rows.classes, validation[1])
         whole = Rows(
-            np.concatenate([rows.X, X]),
+            join(rows.X, X),
             np.concatenate([rows.codes, codes]),
             rows.classes,
             np.concatenate([rows.counts, np.ones(len(X))]),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .errors import UnsuitableSetting
 from .estimator import Validation
 from .pipelines import PipelineHead
+from .streaming import Matrix
 from .trial import Rows, Trial, check_rows, hold_out
 
 Side = Literal["least", "greatest"]
@@ -134,7 +135,7 @@ class TunedHead(PipelineHead):
 
     def fit(
         self,
-        X: NDArray[np.float32],
+        X: Matrix,
         y: NDArray[Any],
         *,
         sample_weight: NDArray[np.floating[Any]] | None = None,
@@ -146,7 +147,7 @@ class TunedHead(PipelineHead):
 
         Parameters
         ----------
-        X : ndarray of shape (n, d), float32
+        X : ndarray or StreamedRows of shape (n, d), float32
             Features.
         y : ndarray of shape (n,)
             Classes.
@@ -169,7 +170,7 @@ class TunedHead(PipelineHead):
         self.warnings_: list[str] = []
         self._check_settings()
         rows = check_rows(self, X, y, sample_weight=sample_weight, balanced=self.balanced)
-        if folds is not None and sample_weight is not None:
+        if folds is not None and sample_weight is not None and len(rows.X) < len(folds):
             counting = np.asarray(sample_weight) > 0
             folds, judged = np.asarray(folds)[counting], None if judged is None else judged[counting]
         self.classes_ = rows.classes

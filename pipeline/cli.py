@@ -172,6 +172,13 @@ def extract_features_command(
     metavar="COUNT",
     help="Train with so many seeds, from --seed on: the report tells luck of training from the rest.",
 )
+@click.option(
+    "--memory",
+    type=options.memory,
+    metavar="SIZE",
+    help="What training may take, as 4G: where features would take more than half, they are streamed from disk. "
+    "[half of the machine's]",
+)
 @click.option("--force", is_flag=True, help="Train again what was trained before.")
 @options.results
 @options.common

@@ -13,49 +13,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.estimator import Head, scores_of
+from ..models.estimator import Head, score_rows
 from ..models.folds import assign_folds
 from ..models.heads import HeadRecord
+from ..models.streaming import Matrix, cut
 
-Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What heads learn from: training and validation pictures, the training ones first."""
+    """What heads learn from: training and validation pictures, the training ones first.
 
-    X: Floats
-    """(n, d) features in view 0."""
+    All of it is one matrix, of which each kind of rows is a stretch (see `gathering`).
+    """
+
+    X: Matrix
+    """(views * trained + n, d): further views of the training pictures, view after view, then the pictures."""
     labels: NDArray[np.int32]
     """(n,)."""
     groups: NDArray[np.int64]
     """(n,) pictures with one number stay together."""
     trained: int
     """How many are of the training split."""
-    views: tuple[Floats, ...] = ()
-    """Of the training pictures, (trained, d) each."""
+    views: int = 0
+    """How many further ones there are."""
 
     @property
-    def validation(self) -> tuple[Floats, NDArray[np.int32]] | None:
+    def first(self) -> int:
+        """Row of the first picture."""
+        return self.views * self.trained
+
+    @property
+    def pictures(self) -> Matrix:
+        """Features of the pictures themselves, (n, d)."""
+        return cut(self.X, slice(self.first, None))
+
+    @property
+    def validation(self) -> tuple[Matrix, NDArray[np.int32]] | None:
         """Features and labels of the validation split; None where it is empty."""
-        if self.trained == len(self.X):
+        if self.trained == len(self.labels):
             return None
-        return self.X[self.trained :], self.labels[self.trained :]
-
-    def pool(self, chosen: NDArray[np.bool_] | None = None) -> tuple[Floats, NDArray[np.int32]]:
-        """Return features and labels of chosen pictures, all by default, with the views of those that have some."""
-        chosen = np.ones(len(self.X), dtype=bool) if chosen is None else chosen
-        training = chosen[: self.trained]
-        if not self.views:
-            return (self.X, self.labels) if chosen.all() else (self.X[chosen], self.labels[chosen])
-        X = np.concatenate([self.X[chosen], *(view[training] for view in self.views)])
-        return X, np.concatenate([self.labels[chosen], *[self.labels[: self.trained][training]] * len(self.views)])
+        return cut(self.X, slice(self.first + self.trained, None)), self.labels[self.trained :]
 
     @property
-    def training(self) -> tuple[Floats, NDArray[np.int32]]:
+    def training(self) -> tuple[Matrix, NDArray[np.int32]]:
         """Features and labels of the training split, views included."""
-        return self.pool(np.arange(len(self.X)) < self.trained)
+        rows = self.first + self.trained
+        return cut(self.X, slice(0, rows)), self.spread(self.labels)[:rows]
+
+    @property
+    def everything(self) -> tuple[Matrix, NDArray[np.int32]]:
+        """Features and labels of both splits, views included."""
+        return self.X, self.spread(self.labels)
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return for each row what is given for its picture, (n,)."""
+        return np.concatenate([*[values[: self.trained]] * self.views, values])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +112,9 @@ def fit_heads(
     held_out = None
     if assigned is not None and record.strength:
         search: Any = record.make(settings, seed=seed)
-        pictures = len(material.X)
-        views = [assigned[: material.trained]] * len(material.views)
-        spread = np.concatenate([assigned, *views])
-        search.fit(*material.pool(), folds=spread, judged=np.arange(len(spread)) < pictures)
-        held_out = search.held_out_scores_[:pictures]
+        judged = np.arange(len(material.X)) >= material.first
+        search.fit(*material.everything, folds=material.spread(assigned), judged=judged)
+        held_out = search.held_out_scores_[material.first :]
         settled = {**settings, **search.chosen_}
         selection = record.make(settled, seed=seed).fit(*material.training)
         head = search if refit else selection
@@ -110,17 +122,18 @@ def fit_heads(
     first = record.make(settings, seed=seed).fit(*material.training, validation=material.validation)
     settled = {**settings, **first.chosen_}
     if assigned is not None:
-        held_out = np.empty((len(material.X), len(first.classes_)))
+        held_out = np.empty((len(assigned), len(first.classes_)))
         for fold in range(int(assigned.max()) + 1):
-            apart = assigned == fold
-            other = record.make(settled, seed=seed).fit(*material.pool(~apart))
-            scores = scores_of(other, material.X[apart])[0]
+            apart = np.flatnonzero(assigned == fold)
+            counts = material.spread(assigned != fold).astype(np.float64)
+            other = record.make(settled, seed=seed).fit(*material.everything, sample_weight=counts)
+            scores = score_rows(other, material.pictures, apart)
             # A class all of whose pictures are in this fold was not learned.
             held_out[apart] = scores.min() - 1 if not scores_are_probabilities(other) else 0
             held_out[np.ix_(apart, np.searchsorted(first.classes_, other.classes_))] = scores
     head = first
     if refit and material.validation is not None:
-        head = record.make(settled, seed=seed).fit(*material.pool())
+        head = record.make(settled, seed=seed).fit(*material.everything)
     return Fitted(head, first, held_out, first.facts_, tuple(first.warnings_))
 
 

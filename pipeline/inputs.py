@@ -14,6 +14,7 @@ from ..cache.errors import MissingFeatures, UnknownFeatures
 from ..cache.features import FeatureSet
 from ..cache.part import Key
 from ..cache.store import FeatureStore
+from ..models.streaming import Matrix, cut
 from .augmentation import augment_names, augment_recipe
 from .errors import InvalidRequest
 
@@ -62,7 +63,13 @@ class Inputs:
         return set.intersection(*(each.keys() for each in self.sets))
 
     def read(self, keys: Sequence[Key], view: int = 0) -> NDArray[np.float32]:
-        """Return the features of some pictures, shape (n, d), float32.
+        """Return the features of some pictures, shape (n, d), float32; see `read_into`."""
+        rows = np.empty((len(keys), self.width), dtype=np.float32)
+        self.read_into(rows, keys, view)
+        return rows
+
+    def read_into(self, rows: Matrix, keys: Sequence[Key], view: int = 0) -> None:
+        """Write the features of some pictures into a matrix (n, d).
 
         Raises
         ------
@@ -71,13 +78,13 @@ class Inputs:
         DamagedFile
             See `FeatureSet.read`.
         """
-        rows = []
+        left = 0
         for each in self.views[view]:
+            columns = slice(left, left := left + each.width)
             try:
-                rows.append(each.read(keys))
+                each.read_into(cut(rows, slice(None), columns), keys)
             except MissingFeatures as error:
                 raise MissingFeatures(self._remedy(error, each)) from error
-        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
     def _remedy(self, error: MissingFeatures, features: FeatureSet) -> str:
         fact = str(error).partition(": run ")[0]

@@ -1,7 +1,6 @@
 """What a network is fine-tuned on: pictures decoded as the extraction did it, or maps that the store keeps."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from .examples import Examples
 from .feed import Frame
 from .frozen import FrozenBackbone
 from .images import ReadingPolicy, decode_image, quiet_decoders
+from .memory import machine_memory
 from .probing import Opener
 from .progress import Progress
 from .request import Request
@@ -104,12 +104,7 @@ def maps_of(features: FeatureSet, sight: Sight, shape: Sequence[int], weights: N
 
 def fits_into_memory(examples: Examples, shape: Sequence[int]) -> bool:
     """Return whether the maps of all examples take no more than half of this machine's memory."""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        # Not told on Windows: as much as a small machine has.
-        memory = 8 << 30
-    return _bytes_of(examples, shape) <= _SHARE_OF_MEMORY * memory
+    return _bytes_of(examples, shape) <= _SHARE_OF_MEMORY * machine_memory()
 
 
 def make_maps(

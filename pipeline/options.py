@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .memory import parse_size
 from .progress import Progress, Silent
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
@@ -65,6 +66,14 @@ def widths(text: str) -> tuple[int, ...]:
     if not all(word.isdecimal() and 0 < int(word) <= _WIDEST for word in words):
         raise click.BadParameter(f"expected widths such as 256,128, or none, found {text}")
     return tuple(int(word) for word in words)
+
+
+def memory(text: str) -> int:
+    """Return bytes from text such as 4G or 500M."""
+    found = parse_size(text)
+    if found is None:
+        raise click.BadParameter(f"expected a size such as 4G or 500M, found {text}")
+    return found
 
 
 def common(command: Callable[..., None], *, printed: str = "one JSON object") -> Callable[..., None]:

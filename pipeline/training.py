@@ -19,14 +19,17 @@ from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, wr
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
 from ..models.errors import UnsuitableRows
-from ..models.estimator import Head, scores_of
+from ..models.estimator import Head, score_rows, scores_of
 from ..models.folds import assign_folds
 from ..models.heads import HEADS, HeadRecord, find_head
+from ..models.streaming import Matrix, StreamedRows, cut
 from .errors import InvalidRequest
 from .evaluation import evaluate
 from .examples import Examples, choose_examples
 from .fitting import Fitted, Material, fit_heads, scores_are_probabilities
+from .gathering import gather_rows
 from .inputs import JOINT, Inputs, choose_inputs, extraction_command
+from .memory import machine_memory
 from .progress import SILENT, Progress
 from .provenance import describe_environment
 
@@ -95,6 +98,7 @@ def train_head(
     refit: bool = True,
     calibrated: bool = False,
     seed: int = 0,
+    memory: int | None = None,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Run:
@@ -131,6 +135,9 @@ def train_head(
         Make honest probabilities of the scores, of any head, by a temperature.
     seed : int
         Of everything random in training.
+    memory : int, optional
+        Bytes that training may take, by default half of the machine's: where features would take more than half
+        of them, they are streamed from a temporary file beside the runs.
     force : bool
         Train again even if the run is there.
 
@@ -142,6 +149,8 @@ def train_head(
         Fewer than two classes have training pictures.
     UnsuitableRows
         There are fewer groups of pictures than folds.
+    InvalidRequest
+        The head does not stream and the features take too much memory, or there is no room on the disk.
     """
     kept = FeatureStore(store, results)
     record = find_head(head)
@@ -174,9 +183,20 @@ def train_head(
 
     labels, parts = examples.labels, _parts(examples)
     keys = [row.key for row in examples.rows]
-    X = source.read(keys)
+    X = gather_rows(
+        source,
+        keys,
+        trained=parts[0].stop,
+        classes=len(examples.classes),
+        streams=record.streams(complete),
+        head=head,
+        memory=machine_memory() // 2 if memory is None else memory,
+        folder=kept.results,
+        progress=progress,
+    )
     source.note_use()
-    material = _material(source, examples, X, parts)
+    material = _material(examples, X, parts, len(source.views) - 1)
+    pictures = cut(X, slice(material.first, None))
     folds, notes = _ways(record, complete, material, folds, seed)
     started = time.monotonic()
     fitted = fit_heads(record, complete, material, seed=seed, refit=refit, folds=folds)
@@ -187,9 +207,10 @@ def train_head(
         # A head is asked of its splits alone, so that test pictures are touched by no other.
         if part.start == part.stop:
             return np.zeros((0, len(examples.classes)))
-        said = [scores_of(trained, X[part])[0]]
+        said = [score_rows(trained, cut(pictures, part))]
         if tta:
-            said += [scores_of(trained, source.read(keys[part], view))[0] for view in range(1, len(source.views))]
+            views, bites = range(1, len(source.views)), _bites(part, X)
+            said += [np.concatenate([scores_of(trained, source.read(keys[b], v))[0] for b in bites]) for v in views]
         return np.asarray(np.mean(said, axis=0))
 
     seen = slice(0, parts[1].stop)
@@ -201,7 +222,7 @@ def train_head(
         temperature, sure = _calibrate(honest[0], labels[honest[1]], are_probabilities=are_probabilities)
         known, test, honest = sure(known), sure(test), (sure(honest[0]), honest[1])
         are_probabilities = True
-    milliseconds = _time(fitted.head, X[:_TIMED])
+    milliseconds = _time(fitted.head, pictures[:_TIMED])
     groups = examples.groups
     metrics = {
         split: evaluate(
@@ -274,17 +295,16 @@ def _parts(examples: Examples) -> list[slice]:
     return [slice(int(start), int(stop)) for start, stop in pairwise(bounds)]
 
 
-def _material(source: Inputs, examples: Examples, X: NDArray[np.float32], parts: list[slice]) -> Material:
-    train, seen = parts[0], slice(0, parts[1].stop)
-    keys = [row.key for row in examples.rows[train]]
-    groups = examples.groups
-    return Material(
-        X[seen],
-        examples.labels[seen],
-        np.arange(seen.stop) if groups is None else groups[seen],
-        train.stop,
-        tuple(source.read(keys, view) for view in range(1, len(source.views))),
-    )
+def _material(examples: Examples, X: Matrix, parts: list[slice], views: int) -> Material:
+    trained, seen = parts[0].stop, parts[1].stop
+    groups = np.arange(seen) if examples.groups is None else examples.groups[:seen]
+    return Material(cut(X, slice(0, views * trained + seen)), examples.labels[:seen], groups, trained, views)
+
+
+def _bites(part: slice, X: Matrix) -> list[slice]:
+    """Return pictures of a split that are in memory together: all, or, where X is streamed, a tenth of what may be."""
+    step = max(1, X.memory // 10 // (4 * X.shape[1])) if isinstance(X, StreamedRows) else part.stop - part.start
+    return [slice(start, min(start + step, part.stop)) for start in range(part.start, part.stop, step)]
 
 
 def _ways(

@@ -27,7 +27,7 @@ def material() -> Material:
     labels = random.integers(0, 2, 60)[groups].astype(np.int32)
     X = twins[groups] + np.float32(0.01) * random.normal(size=(120, 30)).astype(np.float32)
     view = X[:80] + np.float32(0.01)
-    return Material(X, labels, groups.astype(np.int64), 80, (view,))
+    return Material(np.concatenate([view, X]), labels, groups.astype(np.int64), 80, 1)
 
 
 def fit(name: str, material: Material, **options: Any) -> Any:
@@ -53,7 +53,7 @@ def test_the_selection_head_has_not_seen_validation_and_the_other_has(
     fitted = fit(name, material, folds=folds)
     X, y = material.validation  # type: ignore[misc]
     other = Material(material.X.copy(), material.labels.copy(), material.groups, material.trained, material.views)
-    other.X[80:] += 3
+    other.pictures[80:] += 3
     changed = fit(name, other, folds=folds)
     if fitted.facts.get("path") is None or fitted.selection.chosen_ == changed.selection.chosen_:
         assert (fitted.selection.predict(X) == changed.selection.predict(X)).all()

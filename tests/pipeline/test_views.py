@@ -132,7 +132,8 @@ def test_a_head_learns_from_all_views_and_is_judged_on_view_0(
     assert seen["X"].shape == (3 * count, WIDTH)
     kept = FeatureStore(store)
     keys = [row.key for row in sorted(kept.find_dataset().rows, key=lambda row: row.key) if row.split == "train"]
-    for number, features in enumerate([kept.find_feature_set(), *kept.views_of(kept.find_feature_set())]):
+    # The pictures themselves stand last, before those of validation.
+    for number, features in enumerate([*kept.views_of(kept.find_feature_set()), kept.find_feature_set()]):
         part = slice(number * count, (number + 1) * count)
         assert seen["X"][part].tobytes() == features.read(keys).tobytes()
         np.testing.assert_array_equal(seen["y"][part], seen["y"][:count])
