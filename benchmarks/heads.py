@@ -364,14 +364,25 @@ def growth(asked: Any) -> None:
             cells = (name, *size, f"{statistics.median(seconds):.2f}", path.iterations.sum())
             print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
     if asked.plot:
-        from matplotlib.figure import Figure
+        draw(curves, asked.plot)
 
-        figure = Figure(figsize=(12, 4), layout="constrained")
-        for axes, (name, curve) in zip(figure.subplots(1, 3, sharey=True), curves.items(), strict=True):
-            axes.loglog(*zip(*curve, strict=True), marker="o")
-            axes.set_xlabel(name)
-            axes.set_ylabel("seconds")
-        figure.savefig(asked.plot, dpi=120)
+
+def draw(curves: dict[str, list[tuple[int, float]]], path: str) -> None:
+    """Draw seconds by what was varied."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, (name, curve) in zip(panels, curves.items(), strict=True):
+        sizes, seconds = zip(*curve, strict=True)
+        axes.loglog(sizes, seconds, marker="o")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel(name)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("seconds")
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

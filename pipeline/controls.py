@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ NUMBERS = 50_000_000
 NEIGHBOURS = 10
 ALPHA = 1000.0
 """Penalty of the head that learns shuffled labels; it need not be good."""
-SHUFFLED = 1_000
+SHUFFLED = 500
 """Training pictures that it learns from."""
 SHUFFLES = 3
 """Of several shuffles the one in the middle counts: a single one may point the right way by luck."""
@@ -135,6 +136,8 @@ def judge_facts(
     seed : int
         Of draws, folds and trees.
     """
+    if any(not isinstance(table.origin.place(row.path), Path) for row in ground.examples.rows):
+        return None, None, "no control on facts of the files, since they lie elsewhere: demijohn audit reads them"
     missing: list[str] = []
 
     def compute() -> Result:

@@ -5,6 +5,7 @@ anything in the other. Exact copies are in one split from the beginning; these a
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,9 @@ def _look(ground: Ground, split: str, table: Dataset, seed: int) -> Result:
         (examples[judged[one]], examples[earlier[found[one, at]]], float(cosines[one, at]), int(judged[one]))
         for one, at in zip(which, column, strict=True)
     ]
-    small = read_small(table.origin.root, {there[row.key] for pair in pairs for row in pair[:2] if row.key in there})
+    paths = {there[row.key] for pair in pairs for row in pair[:2] if row.key in there}
+    # A report asks nothing of the network: of pictures that lie elsewhere, features decide alone.
+    small = read_small(table.origin.root, {path for path in paths if isinstance(table.origin.place(path), Path)})
     twins: set[int] = set()
     told = []
     for first, second, cosine, position in pairs:

@@ -158,19 +158,22 @@ def _learn(ground: Ground, head: str, settings: dict[str, Any], seed: int) -> Re
     if len(labels) <= most:
         sizes.append(int(counts.max()))
     orders = [np.random.default_rng([seed, draw]).permutation(len(labels)) for draw in range(DRAWS)]
-    X_judged = ground.read(judged)
+    draws = [
+        [_choose(labels, order, size) for order in orders[: 1 if size == counts.max() else DRAWS]] for size in sizes
+    ]
+    record = HEADS[head]
+    wanted = np.unique(np.concatenate([np.empty(0, np.intp), *(each for chosen in draws for each in chosen)]))
+    X, X_judged = ground.read(wanted), ground.read(judged)
+    # What was not chosen yet is chosen as in training, by validation.
+    is_open = record.strength is not None and settings[record.strength] is None
+    validation = (X_judged, ground.labels[judged]) if is_open else None
     told, means = [], np.zeros((len(sizes), len(judged)))
-    for place, size in enumerate(sizes):
-        whole = size == counts.max()
-        chosen = [_choose(labels, order, size) for order in orders[: 1 if whole else DRAWS]]
+    for place, (size, chosen) in enumerate(zip(sizes, draws, strict=True)):
         right = []
         for number, positions in enumerate(chosen):
-            record = HEADS[head]
-            # What was not chosen yet is chosen as in training, by validation.
             trained = record.make(settings, seed=seed + number)
-            trained.fit(ground.read(positions), labels[positions], validation=(X_judged, ground.labels[judged]))
-            classes = np.asarray(trained.classes_)
-            says = classes[scores_of(trained, X_judged)[0].argmax(axis=1)]
+            trained.fit(X[np.searchsorted(wanted, positions)], labels[positions], validation=validation)
+            says = np.asarray(trained.classes_)[scores_of(trained, X_judged)[0].argmax(axis=1)]
             right.append(says == ground.labels[judged])
         means[place] = np.mean(right, axis=0)
         told.append(asdict(_judge(size, len(chosen[0]), np.array(right), ground)))

@@ -41,11 +41,6 @@ class Filters:
     backbone: str | None = None
     split: str | None = None
 
-    @property
-    def narrow(self) -> bool:
-        """Whether runs may be left out."""
-        return bool(self.runs or self.backbone)
-
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"runs": list(self.runs) if self.runs else None, "backbone": self.backbone, "split": self.split}

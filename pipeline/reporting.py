@@ -116,7 +116,7 @@ def report_heads(
         outdated=outdated,
         progress=progress,
     )
-    if not filters.narrow:
+    if filters == Filters():
         results_kept.forget_others()
     _write(report, kept)
     progress.say(f"report in {report.folder / PAGE}")

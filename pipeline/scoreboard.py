@@ -47,8 +47,12 @@ def _rows(report: Record) -> Iterator[tuple[str, ...]]:
     for run in report["runs"]:
         families.setdefault(run["family"], []).append(run)
     for number, (family, members) in enumerate(families.items()):
-        compared = next((by_other[run["run"]] for run in members if run["run"] in by_other), None)
-        difference = LIKE_BEST if number == 0 and report["best"] else _difference(compared)
+        rival = next((run for run in members if run["run"] in by_other), None)
+        difference = _difference(None if rival is None else by_other[rival["run"]])
+        if rival is not None and len(members) > 1:
+            # One run is compared, the row is of all.
+            difference = f"{difference} seed {rival['seed']}"
+        difference = LIKE_BEST if number == 0 and report["best"] else difference
         yield _run_cells(members, seeds.get(family), report["split"], difference)
 
 

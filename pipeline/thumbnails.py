@@ -5,6 +5,7 @@ anew of the pictures that are still there.
 """
 
 import base64
+import contextlib
 import io
 import zipfile
 from collections.abc import Collection, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..cache.errors import Unreachable
 from ..cache.files import write_bytes
 from ..cache.part import Key
 from ..cache.places import Place, place_within
@@ -79,8 +81,12 @@ def keep_thumbnails(store: FeatureStore, table: Dataset, wanted: Collection[Key]
     for row in table.rows:
         if row.key in lacking:
             rows.setdefault(row.key, row)
-    state = read_facts(table.origin.root, tuple(rows.values()), store.index) if rows else None
-    drawn = read_thumbnails(table.origin.root, state.facts) if state else {}
+    # Pictures elsewhere cannot be reached from everywhere; the report is made without them.
+    drawn: dict[str, bytes] = {}
+    with contextlib.suppress(Unreachable):
+        if rows:
+            state = read_facts(table.origin.root, tuple(rows.values()), store.index)
+            drawn = read_thumbnails(table.origin.root, state.facts)
     if drawn:
         kept |= {row.key: drawn[row.path] for row in rows.values() if row.path in drawn}
         known = {row.key for name in store.dataset_names() for row in store.find_dataset(name).rows}

@@ -198,7 +198,7 @@ def test_a_local_worker_is_killed(many: Path, expected: dict[bytes, bytes], tmp_
 def test_the_driver_is_killed_and_started_again(many: Path, expected: dict[bytes, bytes], tmp_path: Path) -> None:
     store = tmp_path / "store"
     words = (many, *SWIFT, "--store", store, "--workers", "2")
-    driver = drive(*words, delay=0.15)
+    driver = drive(*words, delay=0.5)
     wait_for(lambda: rows_so_far(store))
     orphans = local_workers(driver)
     driver.kill()
@@ -218,7 +218,7 @@ def test_an_interrupt_ends_it_at_once_and_the_same_command_goes_on(
 ) -> None:
     store = tmp_path / "store"
     words = (many, *SWIFT, "--store", store, "--workers", "2")
-    driver = drive(*words, delay=0.5)
+    driver = drive(*words, delay=1.5)
     wait_for(lambda: rows_so_far(store))
     started = time.monotonic()
     driver.send_signal(number)
