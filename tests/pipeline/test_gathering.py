@@ -61,7 +61,7 @@ def assert_same(one: Run, other: Run) -> None:
     ("head", "folds"),
     [
         *((head, folds) for head in ("logistic", "svm", "ridge", "lda", "centroid") for folds in (None, 3)),
-        ("dense", None),
+        pytest.param("dense", None, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_is_the_same(store: Path, tmp_path: Path, head: str, folds: int | None) -> None:
