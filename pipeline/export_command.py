@@ -12,9 +12,7 @@ from .units import format_size
 
 
 @click.command("export")
-@click.option(
-    "--run", default="best", show_default=True, metavar="ID|best", help="Which run, by its id or the beginning of it."
-)
+@options.chosen_run
 @click.option(
     "--format",
     "formats",

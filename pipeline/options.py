@@ -314,6 +314,9 @@ def comparing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 dataset = click.option("--dataset", metavar="NAME", help="Name of the data set, where the store holds several.")
+chosen_run = click.option(
+    "--run", default="best", show_default=True, metavar="ID|best", help="Which run, by its id or the beginning of it."
+)
 split_seed = click.option("--seed", type=SEEDS, help="Of every random choice. [the one that the data set has, or 0]")
 max_bad = click.option(
     "--max-bad",

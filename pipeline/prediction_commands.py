@@ -39,9 +39,7 @@ def _png(_context: click.Context, option: click.Parameter, path: Path | None) ->
 
 @click.command("predict")
 @click.argument("images", nargs=-1, required=True)
-@click.option(
-    "--run", default="best", show_default=True, metavar="ID|best", help="Which run, by its id or the beginning of it."
-)
+@options.chosen_run
 @options.dataset
 @click.option(
     "--top", type=click.IntRange(1), default=1, show_default=True, metavar="COUNT", help="Most probable classes."

@@ -52,11 +52,12 @@ def test_the_selection_head_has_not_seen_validation_and_the_other_has(
 ) -> None:
     fitted = fit(name, material, folds=folds)
     X, y = material.validation  # type: ignore[misc]
-    other = Material(material.X.copy(), material.labels.copy(), material.groups, material.trained, material.views)
-    other.pictures[80:] += 3
-    changed = fit(name, other, folds=folds)
-    if fitted.selection.chosen_ == changed.selection.chosen_:
-        assert (fitted.selection.predict(X) == changed.selection.predict(X)).all()
+    record = HEADS[name]
+    settled = {**record.complete(QUICK.get(name, {})), **fitted.selection.chosen_}
+    alone = record.make(settled, seed=0).fit(*material.training)
+    agreement = (fitted.selection.predict(X) == alone.predict(X)).mean()
+    # Keras stops early at the best epoch, or trains up to it: the same steps, rounded otherwise.
+    assert agreement > 0.9 if name == "dense" else agreement == 1
     assert (fitted.head.predict(X) == y).mean() > (fitted.selection.predict(X) == y).mean()
     unrefit = fit(name, material, folds=folds, refit=False)
     assert unrefit.head is unrefit.selection
