@@ -35,9 +35,9 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
     runs, split = report["runs"], report["split"]
     board = tabulate(report, every=True)
     counts = ", ".join(f"{runs[0]['metrics'][name]['images']:,} {name}" for name in SPLITS)
-    best = f"Best by validation: **{_escape(report['best'])}**" if report["best"] else NO_BEST
-    lines = [f"# Heads on {_escape(report['dataset'])}", ""]
-    lines += [*(f"- {_escape(sentence)}." for sentence in report["verdict"]), ""]
+    best = f"Best by validation: **{escape(report['best'])}**" if report["best"] else NO_BEST
+    lines = [f"# Heads on {escape(report['dataset'])}", ""]
+    lines += [*(f"- {escape(sentence)}." for sentence in report["verdict"]), ""]
     lines += [f"{best}. Pictures: {counts}.", ""]
     lines += _section("To look at", [flag["sentence"] for flag in report["flags"]])
     lines += ["## Runs", "", *_table(COLUMNS, [*board.runs, *(_slanted(row) for row in board.controls)])]
@@ -51,7 +51,7 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
     lines += _curve(report["learning_curve"])
     lines += _classes(runs[0], split or "train")
     for title, path in pictures:
-        lines += [f"![{_escape(title)}]({path})", ""]
+        lines += [f"![{escape(title)}]({path})", ""]
     lines += _section("What views gained and cost", [describe_gain(each) for each in report["views"]])
     worth = [f"{run['run']}: {run['worth']['sentence']}" for run in runs if run.get("worth")]
     lines += _section("What fine-tuning gained and cost", worth)
@@ -59,7 +59,7 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
     lines += _section("Warnings", [f"{run['run']}: {warning}" for run in runs for warning in run["warnings"]])
     lines += _section("Skipped pictures", [f"{each['path']}: {each['reason']}" for each in report["skipped"]])
     for name, path in remains.items():
-        lines += [f"![what can be seen of {_escape(name)}]({path})", ""]
+        lines += [f"![what can be seen of {escape(name)}]({path})", ""]
     lines += _section("Runs of an earlier state", [f"{each['run']}: {each['command']}" for each in report["outdated"]])
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items() if number)
     lines += ["## Made with", "", f"{report['created']}, {report['machine']['system']}, {versions}", ""]
@@ -67,7 +67,7 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
 
 
 def _section(title: str, items: Iterable[str]) -> list[str]:
-    told = [f"- {_escape(item)}" for item in items]
+    told = [f"- {escape(item)}" for item in items]
     return [f"## {title}", "", *told, ""] if told else []
 
 
@@ -76,7 +76,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
     yield "| " + " | ".join(columns) + " |"
     yield "|" + " --- |" * len(columns)
     for row in rows:
-        yield "| " + " | ".join(cell if isinstance(cell, _Ready) else _escape(cell) for cell in row) + " |"
+        yield "| " + " | ".join(cell if isinstance(cell, _Ready) else escape(cell) for cell in row) + " |"
     yield ""
 
 
@@ -85,7 +85,7 @@ class _Ready(str):
 
 
 def _slanted(row: Sequence[str]) -> list[str]:
-    return [_Ready(f"*{_escape(cell)}*") if cell else cell for cell in row]
+    return [_Ready(f"*{escape(cell)}*") if cell else cell for cell in row]
 
 
 def _figures(runs: Sequence[Record], split: str) -> Iterator[str]:
@@ -141,14 +141,14 @@ def _optimism(optimism: Record | None) -> list[str]:
 def _curve(curve: Record | None) -> Iterator[str]:
     if curve is None:
         return
-    yield from ("## Learning curve", "", f"{_escape(curve['head'])} on {_escape(curve['inputs'])}, validation.", "")
+    yield from ("## Learning curve", "", f"{escape(curve['head'])} on {escape(curve['inputs'])}, validation.", "")
     rows = []
     for point in curve["points"]:
         low, high = (100 * end for end in point["interval"])
         accuracy = f"{100 * point['accuracy']:.1f} [{low:.1f}, {high:.1f}]"
         rows.append([f"{point['per_class']:,}", f"{point['images']:,}", str(point["draws"]), accuracy])
     yield from _table(["pictures per class", "pictures", "draws", "accuracy"], rows)
-    yield from (f"{_escape(curve['sentence'])}.", "")
+    yield from (f"{escape(curve['sentence'])}.", "")
 
 
 def _classes(best: Record, split: str) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _classes(best: Record, split: str) -> Iterator[str]:
     rows = list(zip(best["classes"], *lists, strict=True))
     chosen = sorted(rows, key=lambda row: (row[3] is None, row[3]))[:_CLASSES] if len(rows) > _CLASSES else rows
     worst = f", the {_CLASSES} told worst" if len(rows) > _CLASSES else ""
-    yield from (f"## Classes of {_escape(best['run'])}, {split}{worst}", "")
+    yield from (f"## Classes of {escape(best['run'])}, {split}{worst}", "")
     cells = [
         [name, *("-" if value is None else f"{value:.3f}" for value in shares), f"{support:,}"]
         for name, *shares, support in chosen
@@ -167,7 +167,7 @@ def _classes(best: Record, split: str) -> Iterator[str]:
     yield from _table(["class", "precision", "recall", "F1", "pictures"], cells)
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Return text that Markdown shows as it is; names of classes and files are data."""
     for character in "\\`*_{}[]<>#|":
         text = text.replace(character, f"\\{character}")

@@ -11,6 +11,7 @@ from ..cache.recipe import Recipe
 from ..cache.runs import Predictions
 from ..cache.table import SPLITS, Dataset
 from ..models.backbone import Backbone
+from .markdown import escape
 from .parity import Checked, Parity
 from .prediction_script import UNREAD
 from .provenance import describe_environment
@@ -18,7 +19,6 @@ from .units import format_size
 
 CARD = "README.md"
 _TEMPLATE = "model_card.md.jinja"
-_MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|"})
 _METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -73,7 +73,7 @@ def render_card(
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters |= {"escaped": _escape, "size": format_size, "share": _share}
+    environment.filters |= {"escaped": escape, "size": format_size, "share": _share}
     classes = record["classes"]
     counts = np.zeros((len(classes), len(SPLITS)), dtype=int)
     np.add.at(counts, (predictions.labels, predictions.splits), 1)
@@ -112,11 +112,6 @@ def _with_interval(metrics: Mapping[str, Any], name: str) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
-
-
-def _escape(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line; names of classes and files are data."""
-    return " ".join(text.translate(_MARKUP).split())
 
 
 def _share(value: float | None) -> str:
