@@ -189,7 +189,7 @@ def has_turned(losses: Doubles, accuracies: Doubles, *, rows: float, by: Criteri
     if by == "loss":
         return bool((last[1:] >= RISE * losses.min()).all())
     best = accuracies.max()
-    error = np.sqrt(max(best * (1 - best), 1 / max(rows, 1)) / max(rows, 1))
+    error = max(np.sqrt(best * (1 - best) / max(rows, 1)), 1 / max(rows, 1))
     return bool(accuracies[-PATIENCE:].max() <= accuracies[losses.argmin()] + error)
 
 

@@ -97,8 +97,8 @@ def choose(judged: Judged, *, rows: int, simplest: Side) -> int:
         Which of equals.
     """
     best = float(np.nanmax(judged.accuracy))
-    # Where all are right, one error less is still no evidence.
-    error = np.sqrt(max(best * (1 - best), (1 - 1 / rows) / rows) / rows)
+    # One row more or less is no evidence, and with one row wrong the error is a little less than a row.
+    error = max(np.sqrt(best * (1 - best) / rows), 1 / rows) * (1 + 1e-9)
     near = np.flatnonzero(judged.accuracy >= best - error)
     equal = near[judged.loss[near] <= judged.loss[near].min() + ALIKE]
     at = judged.strengths[equal]

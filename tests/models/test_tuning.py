@@ -57,9 +57,9 @@ def test_no_value_within_one_error_of_the_best_has_less_loss(path: Any, rows: in
     losses, accuracies = np.array(path).T
     chosen = choose(judged(losses, accuracies), rows=rows, simplest=simplest)
     best = accuracies.max()
-    error = np.sqrt(max(best * (1 - best), 1 / rows) / rows)
-    assert accuracies[chosen] >= best - error
-    near = accuracies >= best - error * 0.999 if rows > 2 else accuracies == best
+    error = max(np.sqrt(best * (1 - best) / rows), 1 / rows)
+    assert accuracies[chosen] >= best - error * 1.001
+    near = accuracies >= best - error
     assert losses[chosen] <= losses[near].min() + ALIKE + 1e-12
 
 
@@ -74,6 +74,12 @@ def test_a_lucky_value_without_probabilities_is_not_taken() -> None:
     assert choose(judged([0.69, 0.05, 0.04], [0.99, 0.9867, 0.9867]), rows=300, simplest="least") == 2
     # Where the difference is no luck, accuracy decides.
     assert choose(judged([0.69, 0.05, 0.04], [0.99, 0.90, 0.90]), rows=300, simplest="least") == 0
+
+
+@given(st.integers(20, 5000), st.integers(0, 1))
+def test_one_row_less_is_no_evidence_against_less_loss(rows: int, wrong: int) -> None:
+    accuracies = [1 - wrong / rows, 1 - (wrong + 1) / rows]
+    assert choose(judged([0.6, 0.1], accuracies), rows=rows, simplest="least") == 1
 
 
 def test_values_that_were_left_out_are_not_taken() -> None:
