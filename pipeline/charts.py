@@ -192,12 +192,43 @@ def draw_history(history: Mapping[str, Sequence[float]], name: str, *, title: st
     if not values:
         return None
     x = _horizontal(min(epochs), max(*epochs, min(epochs) + 1))
-    y = _shares(values, ()) if name == "accuracy" else _vertical(0, max(values) * 1.05 or 1)
+    y = _shares(values, ()) if name == "accuracy" else _losses(values)
     return Chart(
         title=f"{name} of {title} per epoch",
         x=_axis("epoch", x, _plain),
         y=_axis(name, y, _percent if name == "accuracy" else _plain),
         lines=tuple(Line(_join((x.place(e), y.place(v)) for e, v in points), label, label) for label, points in found),
+    )
+
+
+def draw_path(found: Mapping[str, Any], name: str, *, title: str) -> Chart | None:
+    """Return validation accuracy or loss by the strengths that were tried; None where none were.
+
+    Parameters
+    ----------
+    found : mapping
+        What training found, as in run.json: `path`, a point per strength, and what was chosen.
+    name : "accuracy" or "loss"
+    title : str
+        Name of the run.
+    """
+    path: Sequence[Mapping[str, Any]] = found.get("path") or []
+    if len(path) < 2:
+        return None
+    strength = str(next(iter(path[0])))
+    tried = [float(point[strength]) for point in path]
+    values = [float(point[f"validation_{name}"]) for point in path]
+    x = _horizontal(tried[0], tried[-1], logarithmic=tried[0] > 0)
+    y = _shares(values, ()) if name == "accuracy" else _losses(values)
+    text = _percent if name == "accuracy" else _plain
+    places = [(x.place(at), y.place(value)) for at, value in zip(tried, values, strict=True)]
+    at = tried.index(float(found[strength]))
+    return Chart(
+        title=f"validation {name} of {title} by {strength}",
+        x=_axis(strength, x, lambda value: f"{value:g}"),
+        y=_axis(f"validation {name}", y, text),
+        lines=(Line(_join(places), "validation", name),),
+        marks=(Mark(*places[at], "c0", 0, f"chosen: {strength} = {tried[at]:g}, {text(values[at])}"),),
     )
 
 
@@ -263,6 +294,10 @@ def _horizontal(low: float, high: float, *, logarithmic: bool = False) -> Scale:
 
 def _vertical(low: float, high: float) -> Scale:
     return Scale(low, high, HEIGHT - BOTTOM, TOP)
+
+
+def _losses(values: Sequence[float]) -> Scale:
+    return _vertical(0, max(*values, 1e-6) * 1.05)
 
 
 def _shares(values: Sequence[float], bounds: Sequence[float]) -> Scale:

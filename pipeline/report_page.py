@@ -22,7 +22,7 @@ from ..cache.runs import Predictions, Run
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS, Dataset
 from .audit_summary import read_audit
-from .charts import COLOURS, SHAPES, Chart, Rated, draw_cost, draw_history, draw_learning, draw_reliability
+from .charts import COLOURS, SHAPES, Chart, Rated, draw_cost, draw_history, draw_learning, draw_path, draw_reliability
 from .evaluation import confusion_matrix
 from .feature_map import FEWEST, MOST, map_features
 from .gallery import Gallery, choose_judged, choose_pictures
@@ -42,6 +42,7 @@ PARTS = {
     "pictures": "Pictures",
     "map": "Map",
     "curves": "Loss and accuracy",
+    "paths": "Strengths tried",
     "confusion": "Confusion",
     "classes": "Classes",
     "reliability": "Reliability",
@@ -85,6 +86,7 @@ def render_report(report: Record, runs: Sequence[Run], *, store: FeatureStore, t
         "pictures": gallery,
         "map": drawn,
         "curves": _draw_curves(runs, report["runs"]) or None,
+        "paths": _draw_paths(report["runs"]) or None,
         "confusion": list_confusion(confusion_matrix(judged.labels, judged.predicted, len(names)), names),
         "classes": list_classes(names, metrics["per_class"]),
         "reliability": draw_reliability(metrics["reliability"]) if metrics["reliability"] else None,
@@ -221,6 +223,16 @@ def _draw_curves(runs: Sequence[Run], records: Sequence[Record]) -> list[tuple[s
     for run, record in zip(runs, records, strict=True):
         history = run.history
         drawn = [draw_history(history, column, title=record["name"]) for column in ("loss", "accuracy")]
+        if charts := [chart for chart in drawn if chart is not None]:
+            found.append((record["name"], charts))
+    return found
+
+
+def _draw_paths(records: Sequence[Record]) -> list[tuple[str, list[Chart]]]:
+    """Return accuracy and loss by strength of every run whose strength was chosen, by its name."""
+    found = []
+    for record in records:
+        drawn = [draw_path(record["found"], column, title=record["name"]) for column in ("loss", "accuracy")]
         if charts := [chart for chart in drawn if chart is not None]:
             found.append((record["name"], charts))
     return found

@@ -11,6 +11,7 @@ from demijohn.pipeline.charts import (
     draw_cost,
     draw_history,
     draw_learning,
+    draw_path,
     draw_reliability,
     find_front,
 )
@@ -75,6 +76,24 @@ def test_curves_lie_within_and_a_loss_without_bounds_is_left_out(rows: list[tupl
     broken = {**history, "loss": [math.nan] * len(rows), "val_loss": [math.inf] * len(rows)}
     assert draw_history(broken, "loss", title="run") is None
     assert draw_history({}, "loss", title="run") is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e3), SHARES), min_size=2, max_size=45), st.data())
+def test_a_path_lies_within_and_marks_what_was_chosen(rows: list[tuple[float, float]], data: st.DataObject) -> None:
+    path = [
+        {"c": 10.0 ** (number / 4 - 6), "validation_loss": loss, "validation_accuracy": share}
+        for number, (loss, share) in enumerate(rows)
+    ]
+    chosen = data.draw(st.sampled_from(path))
+    for name in ("loss", "accuracy"):
+        chart = draw_path({"c": chosen["c"], "path": path}, name, title="run")
+        assert chart is not None
+        assert is_within(chart)
+        (mark,) = chart.marks
+        assert f"{mark.x:g},{mark.y:g}" == chart.lines[0].points.split()[path.index(chosen)]
+        assert f"c = {chosen['c']:g}" in mark.text
+    assert draw_path({"c": 1.0, "path": []}, "loss", title="run") is None
+    assert draw_path({"epochs": 3}, "loss", title="run") is None
 
 
 @given(st.lists(st.tuples(SHARES, SHARES, st.integers(1, 99)), min_size=1, max_size=15))
