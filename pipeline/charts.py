@@ -225,7 +225,7 @@ def draw_path(found: Mapping[str, Any], name: str, *, title: str) -> Chart | Non
     at = tried.index(float(found[strength]))
     return Chart(
         title=f"validation {name} of {title} by {strength}",
-        x=_axis(strength, x, lambda value: f"{value:g}"),
+        x=_axis(strength, x, _power),
         y=_axis(f"validation {name}", y, text),
         lines=(Line(_join(places), "validation", name),),
         marks=(Mark(*places[at], "c0", 0, f"chosen: {strength} = {tried[at]:g}, {text(values[at])}"),),
@@ -334,6 +334,10 @@ def _join(points: Iterable[tuple[float, float]]) -> str:
 
 def _plain(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _power(value: float) -> str:
+    return f"{value:g}" if 0.01 <= value < 1e4 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _percent(value: float) -> str:
