@@ -2,6 +2,8 @@
 
 import ast
 import contextlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +117,15 @@ def test_layers_of_kerashub_are_imported_before_they_are_loaded() -> None:
 def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"x\.bin is none of model\.keras, savedmodel, model\.onnx"):
         make_script(tmp_path, make_recipe("crop-bilinear")).load_model("x.bin")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [([], "usage: "), (["x.onnx"], "usage: "), (["x.bin", "a.png"], "error: x.bin is none of ")]
+)
+def test_a_mistake_is_told_in_a_line(tmp_path: Path, words: list[str], told: str) -> None:
+    script = tmp_path / "predict.py"
+    script.write_text(render_script(make_recipe("crop-bilinear"), choose_artefacts(["onnx"]), classes=3))
+    done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1
