@@ -17,7 +17,9 @@ piece comes from memory once per step. All of it is products of matrices; LAPACK
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -59,8 +61,18 @@ class Band:
         return np.asarray(solution)
 
 
-def reduce_to_band(square: Doubles, *, width: int = WIDTH) -> Band:
-    """Return the band form of a symmetric matrix (d, d), of which the lower half is read; it is overwritten."""
+def reduce_to_band(square: Doubles, *, width: int = WIDTH, threads: int = 1) -> Band:
+    """Return a symmetric matrix as a band.
+
+    Parameters
+    ----------
+    square : ndarray of shape (d, d)
+        Its lower half is read; all of it is overwritten.
+    width : int
+        How far the band reaches from the diagonal; with d - 1 there is nothing to reduce.
+    threads : int
+        How many share the work; a BLAS with threads of its own has them wait for each other.
+    """
     d = len(square)
     width = max(1, min(width, d - 1))
     turns: list[tuple[int, Doubles, Doubles]] = []
@@ -69,33 +81,43 @@ def reduce_to_band(square: Doubles, *, width: int = WIDTH) -> Band:
     for start in range(0, d, PIECE):
         piece = square[start : start + PIECE, start : start + PIECE]
         piece[:] = np.tril(piece) + np.tril(piece, -1).T
-    for start in range(0, d, width):
-        # The columns from start to first; rows of left and right are those from start on.
-        first = min(start + width, d)
-        square[start:, start:first] -= left @ right[: first - start].T
-        if first == d:
-            break
-        packed, scales, _, _ = dgeqrf(square[first:, start:first])
-        square[first:, start:first] = np.triu(packed)
-        V = np.tril(packed[:, : len(scales)], -1)
-        np.fill_diagonal(V, 1)
-        T = np.linalg.solve(np.eye(len(scales)) + np.triu(scales[:, None] * (V.T @ V), 1), np.diag(scales))
-        left, right = left[first - start :], right[first - start :]
-        W = _advance(square, first, left, right, V) @ T
-        W -= V @ (0.5 * (T.T @ (V.T @ W)))
-        left, right = np.hstack([V, W]), np.hstack([W, V])
-        turns.append((first, V, T))
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, d, width):
+            # The columns from start to first; rows of left and right are those from start on.
+            first = min(start + width, d)
+            square[start:, start:first] -= left @ right[: first - start].T
+            if first == d:
+                break
+            V, T = _eliminate(square[first:, start:first])
+            left, right = left[first - start :], right[first - start :]
+            share = partial(_advance, square[first:, first:], first, left, right, V, threads=threads)
+            W = np.sum(list(pool.map(share, range(threads))), axis=0) @ T
+            W -= V @ (0.5 * (T.T @ (V.T @ W)))
+            left, right = np.hstack([V, W]), np.hstack([W, V])
+            turns.append((first, V, T))
     diagonals = np.zeros((width + 1, d))
     for below in range(width + 1):
         diagonals[below, : d - below] = np.diagonal(square, -below)
     return Band(diagonals, turns)
 
 
-def _advance(square: Doubles, first: int, left: Doubles, right: Doubles, V: Doubles) -> Doubles:
-    """Subtract left right' from M = square[first:, first:], in its lower half, and return M V."""
-    M, product = square[first:, first:], np.zeros_like(V)
-    edges = [first, *range((first // PIECE + 1) * PIECE, len(square), PIECE), len(square)]
-    for start, end in pairwise(edge - first for edge in edges):
+def _eliminate(columns: Doubles) -> tuple[Doubles, Doubles]:
+    """Return V (m, r) and T (r, r) of columns (m, b), in whose place R is then, r the lesser of m and b."""
+    packed, scales, _, _ = dgeqrf(columns)
+    columns[:] = np.triu(packed)
+    V = np.tril(packed[:, : len(scales)], -1)
+    np.fill_diagonal(V, 1)
+    return V, np.linalg.solve(np.eye(len(scales)) + np.triu(scales[:, None] * (V.T @ V), 1), np.diag(scales))
+
+
+def _advance(M: Doubles, first: int, left: Doubles, right: Doubles, V: Doubles, thread: int, threads: int) -> Doubles:
+    """Subtract left right' from the lower half of M, which begins at row `first`, and return M V.
+
+    A thread does its share of both, on rows that no other one looks at.
+    """
+    product = np.zeros_like(V)
+    edges = [0, *range(PIECE - first % PIECE, len(M), PIECE), len(M)]
+    for start, end in list(pairwise(edges))[thread::threads]:
         piece = M[start:end, :end]
         piece -= left[start:end] @ right[:end].T
         product[start:end] += piece @ V[:end]

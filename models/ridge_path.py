@@ -20,8 +20,9 @@ Squares lose half of the digits, so all of it is in 64 bits, a few rows at a tim
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,11 +98,17 @@ def fit_ridge_path(
     """
     alphas = np.asarray(strengths, dtype=np.float64)
     task = _Task(X, codes, int(codes.max()) + 1 if classes is None else classes, weightings)
+    threads = threads or os.cpu_count() or 1
     room = max(1, BUDGET // (8 * task.size**2))
-    side_by_side = min(threads or os.cpu_count() or 1, len(weightings), room)
-    # Threads of the BLAS wait for each other at products this thin: a fold for each of ours is faster.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(side_by_side) as pool:
-        found = list(pool.map(lambda f: _solve_fold(task, f, alphas, keep=keep), range(len(weightings))))
+    together = min(threads, len(weightings), room)
+    # Threads of the BLAS wait for each other at products this thin, long where others compute as well.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        task.add_up(pool, min(threads, room))
+        found: list[tuple[Doubles, Doubles, Doubles]] = []
+        for start in range(0, len(weightings), together):
+            some = weightings[start : start + together]
+            share = partial(_solve_fold, task, alphas, threads=threads // len(some), keep=keep)
+            found += pool.map(share, some)
     coefficients, intercepts, held = (np.stack(each, axis=1) for each in zip(*found, strict=True))
     return RidgePath(alphas, coefficients if keep else None, intercepts if keep else None, held[:, :, 0], held[:, :, 1])
 
@@ -153,9 +160,19 @@ class _Task:
         self.inverse = np.min(inverses, axis=0, initial=np.inf, where=inverses > 0)
         self.inverse[~inverses.any(axis=0)] = 0
         self.weights = np.max([each.weights for each in weightings], axis=0).astype(np.float64)
-        self.sums = None
-        if not self.by_rows and any(self._lost(each) is not None for each in weightings):
-            self.sums = self._add_up(self.weights)
+        self.sums: _Sums | None = None
+
+    def add_up(self, pool: Executor, count: int) -> None:
+        """Take the sums of all rows, if some weighting will want them, in so many parts."""
+        if self.by_rows or all(self._lost(each) is None for each in self.weightings):
+            return
+        part = np.arange(len(self.weights)) * count // len(self.weights)
+        first, *others = pool.map(self._add_up, (np.where(part == number, self.weights, 0) for number in range(count)))
+        for other in others:
+            first.square[:] += other.square
+            first.cross[:] += other.cross
+            first.total[:] += other.total
+        self.sums = first
 
     def pieces(self, weights: Doubles) -> Iterator[tuple[Integers, Doubles]]:
         """Yield those rows that have a weight, some at a time: positions, and x in 64 bits."""
@@ -221,14 +238,16 @@ class _Task:
         return _Sums(square, cross, total)
 
 
-def _solve_fold(task: _Task, f: int, alphas: Doubles, *, keep: bool) -> tuple[Doubles, Doubles, Doubles]:
+def _solve_fold(
+    task: _Task, alphas: Doubles, weighting: Weighting, *, keep: bool, threads: int
+) -> tuple[Doubles, Doubles, Doubles]:
     """Return coefficients (s, k, d) and intercepts (s, k), if kept, and loss and accuracy on rows held out (s, 2)."""
-    weighting, d = task.weightings[f], task.X.shape[1]
+    d = task.X.shape[1]
     fold = task.fold(weighting)
     (m, k), s = fold.aimed.shape, len(alphas)
     # A penalty below the rounding of the matrix would not make up for it.
     alphas = np.maximum(alphas, 16 * np.finfo(np.float64).eps * np.trace(fold.square))
-    band = reduce_to_band(fold.square, width=WIDTH if s > FEW else m)
+    band = reduce_to_band(fold.square, width=WIDTH if s > FEW else m, threads=threads)
     aimed = band.turn(fold.aimed)
     held_out = np.zeros(len(task.codes)) if weighting.held_out is None else weighting.held_out.astype(np.float64)
     turn_rows = not keep and s * k > np.count_nonzero(held_out)

@@ -19,9 +19,10 @@ def square_of(d: int) -> NDArray[np.float64]:
 
 
 @sizes
-def test_a_band_is_the_matrix_turned(d: int, width: int) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_band_is_the_matrix_turned(d: int, width: int, threads: int) -> None:
     A = square_of(d)
-    band = reduce_to_band(A.copy(), width=width)
+    band = reduce_to_band(A.copy(), width=width, threads=threads)
     assert band.diagonals.shape == (min(width, max(d - 1, 1)) + 1, d)
     B = np.zeros((d, d))
     for below, diagonal in enumerate(band.diagonals[:d]):
