@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownRun
+from demijohn.cache.part import keys_from_array
 from demijohn.models import UnknownLayer, UnsuitableSetting
 from demijohn.models.backbones import BACKBONES
 from demijohn.models.heads import open_head
@@ -97,8 +98,7 @@ def test_the_run_is_like_any_other(store: Path, made: Path) -> None:
     predictions, table = run.predictions, FeatureStore(store).find_dataset()
     paths = {row.key: made / "photos" / row.path for row in table.rows}
     network = open_head(run.folder / "network.keras")
-    # A key may end in zeros, which numpy leaves out of a scalar.
-    files = [paths[key.ljust(32, b"\0")] for key in predictions.keys.tolist()]
+    files = [paths[key] for key in keys_from_array(predictions.keys)]
     pixels = [decode_image(file.read_bytes(), (16, 16), "squash-bilinear") for file in files]
     logits = run_network(network, np.stack(pixels)).astype(np.float64)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
