@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ..cache.features import FeatureSet
 from ..cache.files import write_json
-from ..cache.part import keys_to_array
 from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_history, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
@@ -28,7 +27,6 @@ from ..models.network import add_preprocessing, build_core, build_stem, run_netw
 from ..models.unfreezing import Unfrozen, check_moves, copy_weights, unfreeze
 from .choosing import BEST
 from .epochs import Course, Splits, measure, run_epochs
-from .evaluation import evaluate
 from .frozen import FrozenBackbone
 from .images import quiet_decoders
 from .material import fits_into_memory, make_maps, maps_of, pixels_of
@@ -150,9 +148,8 @@ def fine_tune(
     scores = softmax(logits)
     about = _describe(identity, parent, network, tuning, seed, course, scores, maps)
     about["seconds"] = round(time.monotonic() - started + course.earlier, 3)
-    predictions = _predictions(parent, scores)
-    groups = parent.sight.examples.groups
-    worth = judge_worth(identity, predictions, parent.run, seconds=about["seconds"], groups=groups)
+    predictions = parent.ground.predictions(scores, are_probabilities=True)
+    worth = judge_worth(identity, predictions, parent.run, seconds=about["seconds"], groups=parent.ground.groups)
     about["worth"] = None if worth is None else worth.to_json()
     finished = _write_run(kept.run_folder(identity), about, parent, network, course, predictions)
     kept.checkpoint(identity).unlink(missing_ok=True)
@@ -245,12 +242,9 @@ def _describe(
     scores: NDArray[np.float64],
     maps: FeatureSet | None,
 ) -> dict[str, Any]:
-    examples, record = parent.sight.examples, parent.run.record
-    labels, splits = examples.labels, examples.splits
-    metrics = {
-        split: evaluate(labels[splits == number], scores[splits == number], are_probabilities=True)
-        for number, split in enumerate(SPLITS)
-    }
+    ground, record = parent.ground, parent.run.record
+    parts = {split: ground.where(split) for split in SPLITS}
+    metrics = {split: ground.evaluate(part, scores[part], are_probabilities=True) for split, part in parts.items()}
     return {
         "run": identity,
         "parent": parent.run.id,
@@ -269,8 +263,8 @@ def _describe(
             "replicas": network.strategy.num_replicas_in_sync,
             "epoch_seconds": round(float(np.median(course.seconds)), 3),
         },
-        "warnings": [*examples.warnings, *_warnings(course, tuning, splits)],
-        "classes": list(examples.classes),
+        "warnings": [*ground.examples.warnings, *_warnings(course, tuning, ground.splits)],
+        "classes": list(ground.examples.classes),
         "features_digest": record["features_digest"],
         "views": 1,
         "augment": "none",
@@ -280,7 +274,7 @@ def _describe(
         "temperature": None,
         "request": {"folds": None, "refit": False, "calibrated": False},
         "dataset_digest": parent.sight.table.digest,
-        "examples_digest": examples.digest,
+        "examples_digest": ground.digest,
     }
 
 
@@ -306,18 +300,6 @@ def _write_run(
         files = {"head_file": NETWORK, "selection_file": NETWORK, "head_bytes": file.stat().st_size}
         write_json(temporary / "run.json", {"format": FORMAT, **about, **files, **describe_environment()})
     return read_run(folder)
-
-
-def _predictions(parent: Parent, scores: NDArray[np.float64]) -> Predictions:
-    examples = parent.sight.examples
-    return Predictions(
-        keys=keys_to_array([row.key for row in examples.rows]),
-        labels=examples.labels,
-        splits=examples.splits,
-        predicted=scores.argmax(axis=1).astype(np.int32),
-        scores=scores.astype(np.float32),
-        are_probabilities=True,
-    )
 
 
 def _check_end(file: Path, parent: Parent, scores: NDArray[np.float32]) -> None:

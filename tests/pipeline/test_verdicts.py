@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demijohn.cache import KeptResults, Run
+from demijohn.pipeline import report_heads
 from demijohn.pipeline.choosing import rank_runs
 from demijohn.pipeline.costs import Cost
-from demijohn.pipeline.judgements import Ground, Judgement, judge_runs
+from demijohn.pipeline.ground import Ground
+from demijohn.pipeline.judgements import Judgement, judge_runs
 from demijohn.pipeline.verdicts import (
     compare_with_best,
     find_cheaper,
