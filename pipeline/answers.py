@@ -65,13 +65,13 @@ def print_skipped(extraction: "Extraction") -> None:
 
 def print_runs(records: Sequence[dict[str, Any]]) -> None:
     """Print the metrics of a run; of several, a line each, in the order in which they were trained."""
-    from .rendering import CAPTION, COLUMNS, cells_of
+    from .scoreboard import NUMBERS, TRAINED, TRAINED_CAPTION, cells_of
 
     if len(records) == 1:
         _print_run(records[0])
         return
-    print_table(COLUMNS, [cells_of(record) for record in records], numbers=["macro F1", "log loss", "seconds", "size"])
-    click.echo(f"{CAPTION.partition('; best')[0]}. Compare them: report-heads")
+    print_table(TRAINED, [cells_of(record) for record in records], numbers=NUMBERS)
+    click.echo(TRAINED_CAPTION)
 
 
 def _print_run(record: dict[str, Any]) -> None:
