@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
     from .finetuning import fine_tune
+    from .holdings import Holding, list_features
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
@@ -40,12 +41,11 @@ if TYPE_CHECKING:
     from .tuning import Tuning
     from .upkeep import (
         Change,
-        Holding,
+        Pruned,
         Verified,
         check_verified,
         compact_cache,
         export_cache,
-        list_features,
         prune_cache,
         remove_features,
         verify_cache,
@@ -61,7 +61,7 @@ _HOMES = {
     "Explanation": "outlook",
     "Export": "exporting",
     "Extraction": "extraction",
-    "Holding": "upkeep",
+    "Holding": "holdings",
     "InvalidRequest": "errors",
     "Job": "job",
     "Labelling": "labelling",
@@ -74,6 +74,7 @@ _HOMES = {
     "PipelineError": "errors",
     "Prediction": "prediction",
     "PredictionStream": "prediction",
+    "Pruned": "upkeep",
     "Recomputation": "recomputation",
     "Report": "report",
     "TooManyUnreadable": "errors",
@@ -89,7 +90,7 @@ _HOMES = {
     "extract_feature_sets": "extraction",
     "extract_features": "extraction",
     "fine_tune": "finetuning",
-    "list_features": "upkeep",
+    "list_features": "holdings",
     "plan_features": "outlook",
     "predict": "prediction",
     "prune_cache": "upkeep",
@@ -127,6 +128,7 @@ __all__ = [
     "PipelineError",
     "Prediction",
     "PredictionStream",
+    "Pruned",
     "Recomputation",
     "Report",
     "TooManyUnreadable",
