@@ -6,7 +6,7 @@ only what is behind them is computed. What comes out is a run like any other, wi
 """
 
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,18 +123,13 @@ def fine_tune(
     started = time.monotonic()
     network = _build(kept, parent, tuning, seed)
     maps = _choose_maps(kept, parent, network, tuning, progress)
-    material = (
-        pixels_of(parent.sight, parent.weights)
-        if maps is None
-        else nullcontext(maps_of(maps, parent.sight, network.shape, parent.weights))
-    )
-    with material as given:
+    with _find_material(parent, network, maps) as material:
         descent = _prepare(network, tuning, parent, on_maps=maps is not None)
-        start = _check_start(descent, given, parent, tuning)
+        start = _check_start(descent, material, parent, tuning)
         before = copy_weights(network.core)
         course = run_epochs(
             descent,
-            given,
+            material,
             _split(parent),
             tuning,
             start=start,
@@ -144,8 +139,7 @@ def fine_tune(
         )
         check_moves(network.core, before)
         descent.set_weights(course.best)
-        logits = descent.judge(given, np.arange(len(given.labels)), tuning.batch_size)
-    scores = softmax(logits)
+        scores = softmax(descent.judge(material, np.arange(len(material.labels)), tuning.batch_size))
     about = _describe(identity, parent, network, tuning, seed, course, scores, maps)
     about["seconds"] = round(time.monotonic() - started + course.earlier, 3)
     predictions = parent.ground.predictions(scores, are_probabilities=True)
@@ -190,6 +184,13 @@ def _choose_maps(
         return parent.features
     progress.say(f"training {trained} on cached maps of {tap.layer}: what is in front of them is frozen")
     return make_maps(store, network.frozen, parent.sight, tap, network.shape, parent.request)
+
+
+def _find_material(parent: Parent, network: Network, maps: FeatureSet | None) -> AbstractContextManager[Material]:
+    """Give what is trained on: cached maps, or else the pictures."""
+    if maps is None:
+        return pixels_of(parent.sight, parent.weights)
+    return nullcontext(maps_of(maps, parent.sight, network.shape, parent.weights))
 
 
 def _prepare(network: Network, tuning: Tuning, parent: Parent, *, on_maps: bool) -> Descent:
