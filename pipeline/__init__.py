@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .auditing import audit
     from .classifier import Classifier
     from .errors import (
+        ClusterUnreachable,
         DatasetClash,
         InvalidRequest,
         NoImages,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         PipelineError,
         TooManyUnreadable,
         UnreadableImage,
+        WorkersLost,
     )
     from .exchange import Exchange, pull_cache, push_cache
     from .exporting import Export, export
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .findings import Audit
     from .finetuning import fine_tune
     from .holdings import Holding, list_features
+    from .images import ReadingPolicy
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
@@ -56,6 +59,7 @@ _HOMES = {
     "BottleneckFeatures": "transformer",
     "Change": "upkeep",
     "Classifier": "classifier",
+    "ClusterUnreachable": "errors",
     "DatasetClash": "errors",
     "Exchange": "exchange",
     "Explanation": "outlook",
@@ -75,12 +79,14 @@ _HOMES = {
     "Prediction": "prediction",
     "PredictionStream": "prediction",
     "Pruned": "upkeep",
+    "ReadingPolicy": "images",
     "Recomputation": "recomputation",
     "Report": "report",
     "TooManyUnreadable": "errors",
     "Tuning": "tuning",
     "UnreadableImage": "errors",
     "Verified": "upkeep",
+    "WorkersLost": "errors",
     "audit": "auditing",
     "check_verified": "upkeep",
     "compact_cache": "upkeep",
@@ -110,6 +116,7 @@ __all__ = [
     "BottleneckFeatures",
     "Change",
     "Classifier",
+    "ClusterUnreachable",
     "DatasetClash",
     "Exchange",
     "Explanation",
@@ -129,12 +136,14 @@ __all__ = [
     "Prediction",
     "PredictionStream",
     "Pruned",
+    "ReadingPolicy",
     "Recomputation",
     "Report",
     "TooManyUnreadable",
     "Tuning",
     "UnreadableImage",
     "Verified",
+    "WorkersLost",
     "audit",
     "check_verified",
     "compact_cache",

@@ -151,7 +151,7 @@ def prune_cache(
     features: str | None = None,
     progress: Progress = SILENT,
 ) -> Pruned:
-    """Remove rows whose pictures are in no data set, superseded and damaged parts, and leftovers.
+    """Remove what no data set needs: rows, superseded and damaged parts, leftovers, engines.
 
     Compiled backbones of which there is no feature set go too, but for those of the last hour, and only
     where all feature sets are chosen.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demijohn.cache import CompiledForms
+from demijohn.cache.compiled import CompiledForms
 
 MADE: dict[str, Any] = {"engine": "x", "weights": "ab", "taps": [["last", "avg"]], "versions": {"x": "1.0"}}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import KeptResults
+from demijohn.cache.results import KeptResults
 from demijohn.pipeline import extract_features, report_heads, train_head
 from demijohn.pipeline.conclusions import raise_flags
 from demijohn.pipeline.judgements import judge_runs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import KeptResults
+from demijohn.cache.results import KeptResults
 from demijohn.pipeline import controls as controls_module
 from demijohn.pipeline import report_heads
 from demijohn.pipeline.controls import Control, draw_training, make_controls, shuffle_labels

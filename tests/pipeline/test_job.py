@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
 from demijohn.cache.part import keys_from_array
-from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights, make_engine
+from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights
+from demijohn.models.engines import make_engine
 from demijohn.pipeline import run
 from demijohn.pipeline.images import decode_image
 from PIL import Image

@@ -8,8 +8,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, FeatureStore, NothingLeft, UnknownFeatures, verify_features
+from demijohn.cache import DamagedFile, FeatureStore, NothingLeft, UnknownFeatures
 from demijohn.cache.part import open_part
+from demijohn.cache.verification import verify_features
 from demijohn.pipeline import (
     Extraction,
     InvalidRequest,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import KeptResults, Run
+from demijohn.cache import Run
+from demijohn.cache.results import KeptResults
 from demijohn.pipeline import report_heads
 from demijohn.pipeline.choosing import rank_runs
 from demijohn.pipeline.costs import Cost

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demijohn.cache import SPLITS, Dataset, FeatureStore, Origin, Probe, Row
+from demijohn.cache import SPLITS, Dataset, FeatureStore, Origin, Row
 from demijohn.cache.files import write_json
+from demijohn.cache.probe import Probe
 from demijohn.cache.runs import FORMAT, Run, new_run, read_run, write_predictions
 from demijohn.models.heads import HEADS
 from demijohn.pipeline.examples import choose_examples
