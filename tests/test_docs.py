@@ -120,8 +120,29 @@ def test_pages_that_modules_name_exist() -> None:
                 assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
 
 
+def test_modules_in_the_drawing_are_in_their_folders() -> None:
+    drawing = (ROOT / "docs" / "figures" / "architecture.svg").read_text()
+    for folder, inside in re.findall(r'<g id="(\w+)">(.*?)</g>', drawing, flags=re.DOTALL):
+        for module in re.findall(r'class="m"[^>]*>(\w+)<', inside):
+            assert (ROOT / folder / f"{module}.py").exists(), f"there is no {folder}/{module}.py"
+
+
 def test_what_is_not_run_is_still_shown() -> None:
     blocks = [block.text for page in PAGES for block in blocks_of(page)]
     lines = [*blocks, *chain.from_iterable(map(str.splitlines, blocks))]
     for start in NOT_RUN:
         assert any(line.startswith(start) for line in lines), f"no page shows {start}"
+
+
+def test_one_word_for_one_idea() -> None:
+    """What docs/glossary.md says is not used is neither in a page, nor in a help text, nor in a module."""
+    glossary = PAGES["docs/glossary.md"].read_text()
+    table = glossary[glossary.index("| not | but |") :].splitlines()[2:]
+    words = [word.strip() for line in table for word in line.split("|")[1].split(",")]
+    assert "embedding" in words
+    folders = ("docs", "pipeline", "cache", "models", "tests/pipeline/help")
+    texts = [ROOT / "README.md", *(path for folder in folders for path in (ROOT / folder).glob("**/*.*"))]
+    for path in texts:
+        if path.suffix in (".md", ".txt", ".py", ".jinja") and path != PAGES["docs/glossary.md"]:
+            for found in re.finditer(rf"\b({'|'.join(words)})s?\b", path.read_text().replace("\n", " ")):
+                raise AssertionError(f"{path.relative_to(ROOT)} says {found[0]}: see docs/glossary.md")

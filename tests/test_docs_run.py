@@ -3,6 +3,8 @@
 Pages whose answers are looked at, too, have tests of their own beside this one.
 """
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from demijohn.models import BACKBONES, Backbone, LocatedWeights, locate_weights
 from demijohn.models.backend import import_keras
 from demijohn.pipeline import cli, frozen
 from PIL import Image
-from support.pages import PAGES, blocks_of, run_page, write_photos
+from support.pages import PAGES, ROOT, blocks_of, run_page, write_photos
 from support.s3 import S3
 from support.standin import TINY
 from support.swift import use_swift_engine
@@ -99,12 +101,50 @@ def test_every_page_that_shows_something_is_run() -> None:
     assert shown == {*SCENES, *ELSEWHERE, "docs/remote.md"}
 
 
+def described() -> re.Pattern[str]:
+    """Return what fits the files that docs/format.md says a store has: names in <> stand for any."""
+    above: list[str] = []
+    found = []
+    for line in next(block.text for block in blocks_of("docs/format.md")).splitlines():
+        names = re.split(r"\s{2,}", line.strip())[0].rstrip("/").split(", ")
+        above[(len(line) - len(line.lstrip())) // 4 :] = [names[0]]
+        found += ["/".join([*above[:-1], name]) for name in names]
+    return re.compile("|".join(re.sub(r"<[^>]+>", "[^/]+", name.replace(".", r"\.")) for name in found))
+
+
+def check_store(store: Path) -> None:
+    """See to it that docs/format.md knows every file of a store, and names every field of recipe.json and run.json."""
+    known = described()
+    for path in store.rglob("*"):
+        name = path.relative_to(store).as_posix()
+        assert path.is_dir() or known.fullmatch(name), f"docs/format.md does not know {name}"
+    page = PAGES["docs/format.md"].read_text()
+    for record in (*store.glob("features/*/recipe.json"), *store.glob("runs/*/run.json")):
+        for name in json.loads(record.read_text()):
+            assert f"`{name}`" in page, f"docs/format.md does not name {name} of {record.name}"
+
+
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else []) for page in SCENES]
 )
 def test_page(page: str, tmp_path: Path, monkeypatch: Patch) -> None:
     SCENES[page](tmp_path, monkeypatch)
     run_page(page, tmp_path, monkeypatch)
+    check_store(tmp_path / "bottlenecks")
+
+
+@pytest.mark.slow
+def test_the_notebook(tmp_path: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Cell by cell, as a person runs it: a cell sees what those before it have bound."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names: dict[str, object] = {"__name__": "__main__"}
+    for cell in (ROOT / "docs" / "notebook.py").read_text().split("# %%"):
+        if not cell.startswith(" [markdown]"):
+            exec(compile(cell, "notebook.py", "exec"), names)
+    assert "best by validation" in capsys.readouterr().out
+    assert (tmp_path / "comparison.png").exists()
+    assert (tmp_path / "predictions.png").exists()
 
 
 @pytest.mark.slow
