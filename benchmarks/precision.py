@@ -12,8 +12,8 @@ neighbours   of how many pictures the nearest other one (by cosine, of features 
 accuracy     of a logistic head over five folds, the same for both, so that each picture is judged once; the
              difference on the same pictures, with its 95 % interval
 
-and per type how many times as fast as float32, on the engine that float32 would take, the network is (pixels
-in memory, both sides in turn, medians of five) and the whole job is (the extractions themselves, of all folders).
+and per type how many times as fast the network is as in float32 on the engine that float32 would take: pixels in
+memory, all sides in turn, medians of five.
 
 The test that a type must pass, with its thresholds and their reasons, is models/precisions.py; they were written down
 before the first figure was seen. float32 itself, by the other engine, is put to it as well, as the measure of what is
@@ -74,8 +74,6 @@ class Made:
     labels: list[str]
     features: Any
     """(n, d) float32."""
-    seconds: float
-    """Of the networks' part of the whole job."""
 
 
 def main() -> None:
@@ -93,8 +91,8 @@ def main() -> None:
     weights = {name: "imagenet" for name, record in BACKBONES.items() if record.weights_here(top=False)}
     weights |= {find_backbone(name).name: file for name, _, file in (each.partition("=") for each in asked.weights)}
     print(f"{machine()}\n")
-    print("| backbone | type | pictures | same nearest | same of ten | accuracy | difference | network | whole job |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| backbone | type | pictures | same nearest | same of ten | accuracy | difference | network |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory() as folder:
         samples = [take_pictures(each, Path(folder, each.name), asked.pictures) for each in asked.folders]
@@ -128,7 +126,6 @@ def judge(name: str, weights: str, samples: Sequence[Path], stores: Path) -> Ite
     wide = [_make(name, weights, usual, sample, stores) for sample in samples]
     for side in others:
         narrow = [_make(name, weights, side, sample, stores) for sample in samples]
-        whole = sum(each.seconds for each in wide) / sum(each.seconds for each in narrow)
         verdict = Verdict(
             backbone=name,
             weights=digest,
@@ -136,7 +133,6 @@ def judge(name: str, weights: str, samples: Sequence[Path], stores: Path) -> Ite
             precision=side.precision,
             engine=side.engine,
             speed=round(speeds[side] / speeds[usual], 2),
-            whole_job=round(whole, 2),
             trials=tuple(map(compare, wide, narrow)),
         )
         _print(verdict)
@@ -199,12 +195,11 @@ def _make(name: str, weights: str, side: Side, sample: Path, stores: Path) -> Ma
     done = extract_features(
         sample, backbone=name, weights=weights, precision=side.precision, engine=side.engine, store=folder
     )
-    assert done.breakdown
     store = FeatureStore(folder)
     labels = {row.key: row.label for row in store.find_dataset(sample.name).rows}
     features = store.find_feature_set(digest=done.digest)
     keys = sorted(features.keys() & labels.keys())
-    return Made(sample.name, keys, [labels[key] for key in keys], features.read(keys), done.breakdown.seconds)
+    return Made(sample.name, keys, [labels[key] for key in keys], features.read(keys))
 
 
 def _is_possible(name: str, side: Side) -> bool:
@@ -227,7 +222,6 @@ def _print(verdict: Verdict) -> None:
             f"{100 * trial.accuracy_float32:.1f}",
             f"{100 * trial.difference:+.1f} [{low:+.1f}, {high:+.1f}]",
             f"{verdict.speed:.2f}",
-            f"{verdict.whole_job:.2f}",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
 

@@ -59,8 +59,6 @@ class Verdict:
     engine: str
     speed: float
     """How many times as fast as float32 the network is, where float32 has its usual engine."""
-    whole_job: float
-    """How many times as fast the whole extraction is, on the cores of the machine of the trials."""
     trials: tuple[Trial, ...]
 
     @property
@@ -89,7 +87,7 @@ class Verdict:
 
     def __str__(self) -> str:
         """Return it in a phrase, such as `bfloat16 on openvino: 1.8x, loses nothing measurable`."""
-        told = "loses nothing measurable" if self.passes else f"but {' and '.join(self.objections)}"
+        told = "loses nothing measurable" if self.passes else f"but {', '.join(self.objections)}"
         return f"{self.precision} on {self.engine}: {self.speed:.1f}x, {told}"
 
     @property

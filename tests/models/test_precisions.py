@@ -35,7 +35,7 @@ def test_what_loses_nothing_and_is_faster_passes() -> None:
         ({"interval": (-MARGIN, MARGIN)}, "a head may lose 1.0 points"),
         ({"speed": 1.1}, "it is hardly faster"),
         ({"speed": 0.5}, "it is no faster"),
-        ({"speed": 0.5, "same_nearest": 0.9}, "10.0% of pictures get another nearest neighbour and it is no faster"),
+        ({"speed": 0.5, "same_nearest": 0.9}, "10.0% of pictures get another nearest neighbour, it is no faster"),
     ],
 )
 def test_one_trial_that_fails_is_enough_and_is_told(changed: dict[str, Any], objection: str) -> None:

@@ -21,7 +21,6 @@ VERDICT = Verdict(
     precision="bfloat16",
     engine="openvino",
     speed=1.8,
-    whole_job=1.4,
     trials=(TRIAL,),
 )
 """It passes."""
