@@ -36,6 +36,7 @@ def demijohn() -> None:
 @labelling_options
 @options.max_bad
 @options.reading
+@options.sharing
 @options.results
 @options.common
 def job_command(images: str | None, heads: str, as_json: bool, **arguments: Any) -> None:

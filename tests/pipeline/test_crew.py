@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from demijohn.cache import FeatureSet, FeatureStore
 from demijohn.models.backbones import BACKBONES
-from demijohn.pipeline import InvalidRequest, backends, extract_features
+from demijohn.pipeline import InvalidRequest, backends, extract_features, run
 from demijohn.pipeline import crew as module
 from demijohn.pipeline.errors import ClusterUnreachable, WorkersLost
 from demijohn.pipeline.progress import Silent
@@ -29,6 +29,7 @@ from support.crews import (
 )
 from support.pictures import write_classes
 from support.recruits import RECRUIT
+from support.s3 import S3
 
 TINY: dict[str, Any] = {"backbone": "tiny", "weights": "random"}
 
@@ -95,6 +96,34 @@ def test_what_workers_skip_comes_back_with_reasons(recruits: None, photos: Path,
     assert len(kept[0]) == 1
 
 
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_workers_fetch_pictures_from_elsewhere_once(
+    recruits: None, s3: S3, photos: Path, tmp_path: Path, backend: str
+) -> None:
+    extract_features(photos, **TINY, store=tmp_path / "here")
+    (photos / "red" / "bad.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    url = s3.put_folder(photos, "photos")
+    s3.forget()
+    store = tmp_path / "store"
+    done = extract_features(url, **TINY, store=store, backend=backend, workers=2)
+    assert (done.extracted, done.rows, [each.path for each in done.skipped]) == (36, 36, ["red/bad.jpg"])
+    assert stored(store) == stored(tmp_path / "here")
+    assert len(s3.fetched()) == len(set(s3.fetched())) == 37
+    s3.forget()
+    again = extract_features(url, **TINY, store=store, backend=backend, workers=2)
+    assert (again.cached, again.extracted, s3.fetched()) == (36, 0, [])
+
+
+def test_the_whole_job_by_workers(recruits: None, photos: Path, tmp_path: Path) -> None:
+    store, progress = tmp_path / "store", Listening()
+    request: dict[str, Any] = {"backbones": ("tiny",), "weights": "random", "store": store, "workers": 2}
+    job = run(photos, heads=("centroid",), **request, progress=progress)
+    assert any(text.startswith("worker ") for text in progress.said)
+    assert job.extractions[0].extracted == 36
+    assert job.report is not None
+    assert [each.record["head"] for each in FeatureStore(store).runs()] == ["centroid"]
+
+
 def test_views_and_several_layers_by_workers(recruits: None, photos: Path, tmp_path: Path) -> None:
     request: dict[str, Any] = {**TINY, "views": 3, "views_for": "all"}
     alone = extract_features(photos, **request, store=tmp_path / "alone")
@@ -110,12 +139,12 @@ def test_views_and_several_layers_by_workers(recruits: None, photos: Path, tmp_p
 def test_a_file_that_changed_since_it_was_hashed_is_stored_under_its_own_key(
     recruits: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = module.Crew.run
+    work = module.Crew.run
 
     def meddle(self: module.Crew, *arguments: Any) -> None:
         (photos / "red" / "000.png").write_bytes((photos / "red" / "001.png").read_bytes() + b"more")
         (photos / "red" / "002.png").unlink(missing_ok=True)
-        run(self, *arguments)
+        work(self, *arguments)
 
     monkeypatch.setattr(module.Crew, "run", meddle)
     done = extract_features(photos, **TINY, store=tmp_path / "store", backend="threading", workers=2)
