@@ -75,7 +75,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A table of images."""
+    """A table of pictures."""
 
     name: str
     origin: Origin

@@ -20,7 +20,7 @@ from support.rows import PROBE, add, expected, feature_set, key, recipe, rows, v
 
 def test_missing_rows_are_counted_and_the_command_is_named(tmp_path: Path) -> None:
     features = feature_set(tmp_path)
-    with pytest.raises(MissingFeatures, match="1 of 1 images have no features of xception"):
+    with pytest.raises(MissingFeatures, match="1 of 1 pictures have no features of xception"):
         features.read([key(1)])
     add(features, range(5))
     with pytest.raises(MissingFeatures, match=rf"2 of 6 .*{key(8).hex()[:12]}.*extract-features --backbone xception"):

@@ -100,7 +100,7 @@ def test_unreadable_pictures_are_left_out_and_missing_ones_are_an_error(
     other = tmp_path / "other"
     extract_features(photos / "red", backbone=tiny, weights="random", store=other, dataset="part")
     shutil.copytree(store / "datasets", other / "datasets", dirs_exist_ok=True)
-    with pytest.raises(MissingFeatures, match=r"2\d of 3\d images have no features of tiny.*run extract-features"):
+    with pytest.raises(MissingFeatures, match=r"2\d of 3\d pictures have no features of tiny.*run extract-features"):
         train_head("logistic", store=other, dataset="photos")
 
 
