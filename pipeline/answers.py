@@ -141,7 +141,8 @@ def print_guesses(guesses: Sequence["Guess"]) -> None:
 
 def print_facts(facts: dict[str, Any]) -> None:
     """Print all about one backbone."""
-    print_table(["fact", "value"], [[name.replace("_", " "), str(_dash(value))] for name, value in facts.items()])
+    told = {**facts, "narrower_types": "; ".join(facts["narrower_types"]) or None}
+    print_table(["fact", "value"], [[name.replace("_", " "), str(_dash(value))] for name, value in told.items()])
 
 
 def print_backbones(catalogue: Sequence[dict[str, Any]]) -> None:

@@ -44,6 +44,8 @@ class FrozenBackbone:
         self.precision = precision
         self.choice = choice
         """What runs it, where a feature set was not begun with something else."""
+        self.why: str | None = None
+        """Why it computes so, where that was left open."""
         self.asked = dict(asked or {"backbone": backbone.name, "preprocessing": None})
         """What `resolve_backbone` finds the record by again."""
         self._located = locate_weights(backbone, request)
@@ -67,6 +69,13 @@ class FrozenBackbone:
         """Let it be run by what was chosen for another process or machine than that where it was made."""
         self.choice = choice
         self._progress = progress
+
+    def narrow(self, precision: str, choice: EngineChoice) -> None:
+        """Let it compute in a narrower type than that it was made for."""
+        self.precision, self.choice = precision, choice
+        if not choice.record.casts:
+            # What was loaded for the digest was built in float32.
+            self._network = None
 
     def load(self) -> Any:
         """Return the Keras network without classifier; from then on the digest of its weights is known.
