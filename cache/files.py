@@ -135,7 +135,7 @@ def parse_json(content: bytes, path: str) -> dict[str, Any]:
     except ValueError as error:
         raise DamagedFile(f"{path} is damaged: expected a JSON object, found {error}; remove it") from error
     if not isinstance(value, dict):
-        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {type(value).__name__}")
+        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {type(value).__name__}; remove it")
     return value
 
 

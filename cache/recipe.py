@@ -118,7 +118,10 @@ class Recipe:
         present = set(value) - {"format"}
         if found != FORMAT or present != expected:
             odd = ", ".join(sorted(expected ^ present)) or f"format {found}"
-            raise DamagedFile(f"{where} is damaged: expected the fields of format {FORMAT}, differs in {odd}")
+            raise DamagedFile(
+                f"{where} is damaged: expected the fields of format {FORMAT}, it differs in {odd}; "
+                "run demijohn cache verify --repair, then extract-features again"
+            )
         arguments = {name: value[name] for name in expected}
         arguments["input_size"] = tuple(value["input_size"])
         return cls(**arguments)

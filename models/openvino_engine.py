@@ -84,7 +84,8 @@ class OpenVINOEngine(Engine):
             # Of a full disk as well, which is the store's matter.
             if shutil.disk_usage(folder).free < len(graph.definition):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            raise UnsuitableEngine(f"OpenVINO cannot take {graph.facts.backbone}: {_first_line(error)}") from error
+            fact = f"OpenVINO cannot take {graph.facts.backbone}: {_first_line(error)}"
+            raise UnsuitableEngine(f"{fact}; choose --engine tensorflow") from error
         finally:
             source.unlink()
 
@@ -95,7 +96,8 @@ class OpenVINOEngine(Engine):
         try:
             compiled = _compile(folder / _FILE, self.facts.precision, self.streams)
         except (RuntimeError, ImportError) as error:
-            raise UnsuitableEngine(f"OpenVINO cannot run {self.facts.backbone}: {_first_line(error)}") from error
+            fact = f"OpenVINO cannot run {self.facts.backbone}: {_first_line(error)}"
+            raise UnsuitableEngine(f"{fact}; choose --engine tensorflow") from error
         # Each with memory of its own; whoever calls takes one that is free.
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.streams):

@@ -67,7 +67,8 @@ def locate_weights(backbone: Backbone, request: str = "imagenet", *, top: bool =
         file = Path(request).expanduser()
         is_file, is_folder, is_prefix = file.is_file(), file.is_dir(), Path(f"{file}.index").is_file()
     except (OSError, RuntimeError) as error:
-        raise BadWeights(f"{request} cannot be looked at: {reason_of(error)}") from error
+        reason = f"{request} cannot be looked at: {reason_of(error)}"
+        raise BadWeights(f"{reason}; expected `imagenet`, `random`, or the path of a file that may be read") from error
     if not is_file and (is_folder or is_prefix):
         kind = kind_of_file(file) if is_folder else "the prefix of a TensorFlow checkpoint"
         raise BadWeights(f"{file} is {kind}: expected a file with weights, for example .weights.h5, .keras or .pth")
@@ -165,7 +166,7 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
     keras = import_keras()
     if backbone.complete:
         model = build_network(backbone, top=top)
-        _refuse_infinite(model, backbone, backbone.source)
+        _refuse_infinite(model, backbone, backbone.source, "name another model with --backbone")
         return model
     if located.seed is not None:
         keras.utils.set_random_seed(located.seed)
@@ -195,15 +196,17 @@ def _load(backbone: Backbone, located: LocatedWeights, *, top: bool) -> Any:
         raise BadWeights(
             f"{file} does not hold the weights of {backbone.name}: {reason_of(error)}{looks}; {mend}"
         ) from error
-    _refuse_infinite(model, backbone, file)
+    _refuse_infinite(model, backbone, file, mend)
     return model
 
 
-def _refuse_infinite(model: Any, backbone: Backbone, file: Path | str) -> None:
+def _refuse_infinite(model: Any, backbone: Backbone, file: Path | str, mend: str) -> None:
     for variable in model.weights:
         # Fused kernels turn NaN into zero, so that features would look sound.
         if not np.isfinite(variable).all():
-            raise BadWeights(f"{file} does not hold the weights of {backbone.name}: {variable.path} is not finite")
+            raise BadWeights(
+                f"{file} does not hold the weights of {backbone.name}: {variable.path} is not finite; {mend}"
+            )
 
 
 def build_network(backbone: Backbone, *, top: bool = False) -> Any:
@@ -220,7 +223,9 @@ def build_network(backbone: Backbone, *, top: bool = False) -> Any:
         raise
     except ValueError as error:
         height, width = backbone.input_size
-        raise UnsuitableSetting(f"{backbone.name} cannot be built for pictures of {height}x{width}: {error}") from error
+        raise UnsuitableSetting(
+            f"{backbone.name} cannot be built for pictures of {height}x{width}: {error}; give another --input-size"
+        ) from error
 
 
 def _download(backbone: Backbone, published: WeightsFile) -> Path:

@@ -143,7 +143,8 @@ class FrozenBackbone:
             # Another engine makes the same numbers in float32 only.
             if choice.engine == "tensorflow" or asked or self.precision != "float32":
                 raise
-            self._progress.say(f"{error}; tensorflow takes its place")
+            fact = str(error).partition("; choose")[0]
+            self._progress.say(f"{fact}; tensorflow takes its place")
             record = ENGINES["tensorflow"]
             return self.start(EngineChoice(record.name, record.batch_size, choice.device), taps, keep=keep)
 

@@ -205,8 +205,9 @@ def _choose_views(
     if augment is not None:
         wanted = augment_names(augment_recipe(augment))
         if wanted not in ways:
-            there = f"those by {' and by '.join(ways)}" if ways else "none"
-            raise UnknownFeatures(f"{store.folder} holds no views by {wanted}: expected one of those there, {there}")
+            there = f"expected those by {' or by '.join(ways)}, or " if ways else ""
+            command = extraction_command(sets[0], dataset, views=2, augment=augment_recipe(augment))
+            raise UnknownFeatures(f"{store.folder} holds no views by {wanted}: {there}run {command}")
         ways = [wanted]
     if len(ways) > 1:
         raise UnknownFeatures(

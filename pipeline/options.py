@@ -27,37 +27,24 @@ def percentage(text: str) -> float:
     return number / 100
 
 
-def positive(text: str) -> float:
-    """Return a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise click.BadParameter(f"expected a number above 0, found {text}")
+def _number(expected: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return what reads a number that fits; NaN fits nowhere."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not fits(value):
+            raise click.BadParameter(f"expected {expected}, found {text}")
+        return value
+
     return number
 
 
-def share(text: str) -> float:
-    """Return a number from 0 to below 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < 1:
-        raise click.BadParameter(f"expected a share from 0 to below 1, found {text}")
-    return number
-
-
-def probability(text: str) -> float:
-    """Return a number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise click.BadParameter(f"expected a number from 0 to 1, found {text}")
-    return number
+positive = _number("a number above 0", lambda value: 0 < value < math.inf)
+share = _number("a share from 0 to below 1", lambda value: 0 <= value < 1)
+probability = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 def widths(text: str) -> tuple[int, ...]:

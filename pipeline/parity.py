@@ -146,9 +146,13 @@ def check_parity(
             f"{artefact.format} out of --format"
         ) from error
     if list(found) != list(classes):
-        raise OtherPredictions(f"{artefact.file} holds the classes {found}, expected {list(classes)}")
+        raise OtherPredictions(
+            f"{artefact.file} holds the classes {found}, expected {list(classes)}; nothing was exported"
+        )
     if told.shape != pictures.expected.shape:
-        raise OtherPredictions(f"{artefact.file} gives {told.shape}, expected {pictures.expected.shape}")
+        raise OtherPredictions(
+            f"{artefact.file} gives {told.shape}, expected {pictures.expected.shape}; nothing was exported"
+        )
     # NaN is as far off as can be.
     off = np.nan_to_num(np.abs(told - pictures.expected), nan=np.inf).max(axis=1)  # (n,)
     parity = Parity(
