@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demijohn.models import BACKBONES, ENGINES, load_extractor, locate_weights, make_engine
+from demijohn.models import BACKBONES, load_extractor, locate_weights
+from demijohn.models.engines import ENGINES, make_engine
 
 SIZES = {"tensorflow": (12, 24), "openvino": (1, 8)}
 OF_EVERY_KIND = (
@@ -52,8 +53,7 @@ def main() -> None:
         return
     whole = sys.argv[1] == "--all"
     names = OF_EVERY_KIND if whole else sys.argv[1:]
-    machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
-    print(machine)
+    print(machine())
     rates = {}
     for name in names:
         found = measure(name)
@@ -61,7 +61,7 @@ def main() -> None:
         rates[name] = {engine: sizes[str(ENGINES[engine].batch_size)] for engine, sizes in found.items()}
     if whole:
         output = Path(sys.argv[2] if len(sys.argv) > 2 else "models/engine_rates.json")
-        output.write_text(json.dumps({"machine": machine, "rates": rates}, indent=1) + "\n")
+        output.write_text(json.dumps({"machine": machine(), "rates": rates}, indent=1) + "\n")
 
 
 def measure(name: str) -> dict[str, dict[str, float]]:
@@ -76,14 +76,15 @@ def measure(name: str) -> dict[str, dict[str, float]]:
     found: dict[Any, list[float]] = defaultdict(list)
     for _ in range(REPEATS):
         for engine in engines:
-            found[engine].append(_rate(engine))
+            found[engine].append(rate(engine))
     rates: dict[str, dict[str, float]] = defaultdict(dict)
     for engine, values in found.items():
         rates[engine.name][str(engine.batch_size)] = round(statistics.median(values), 1)
     return dict(rates)
 
 
-def _rate(engine: Any) -> float:
+def rate(engine: Any) -> float:
+    """Return pictures per second of an engine, on pixels in memory."""
     pixels = np.random.default_rng(0).integers(0, 256, (engine.batch_size, *engine.input_size, 3), dtype=np.uint8)
     engine.extract(pixels)
     done, started = 0, time.perf_counter()
@@ -92,6 +93,11 @@ def _rate(engine: Any) -> float:
             list(threads.map(engine.extract, [pixels] * engine.streams))
             done += engine.streams * engine.batch_size
     return done / seconds
+
+
+def machine() -> str:
+    """Return processor, cores and system in words."""
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def _processor() -> str:

@@ -11,16 +11,18 @@ rivals   whole jobs of others (benchmarks/rivals.py), each in a process of its o
          are not installed are left out; --ways NAME ... takes some of them; --torch PYTHON and
          --onnx PYTHON name environments that have them
 growth   seconds per picture and peak memory for 250 to 4,000 pictures
-memory   resident memory after 100 to 10,000 batches of a small network, beside repeated model.predict
+memory   resident memory after 100 to 10,000 batches of a small network, beside repeated model.predict, and
+         what of it a full collection of garbage gives back
 rescan   a second run over 1,000, 10,000 and 100,000 files that have not changed, as whole processes
 few      ten new pictures in a store of 2,000, as whole processes
 
 Pictures are 500 x 375 JPEG files, cut from the two photographs that come with scikit-learn, or with
 --images FOLDER the files of FOLDER/CLASS/*.jpg. All sides run in turn; printed are medians over
---repeats N (3), and ratios of medians.
+--repeats N (3), and ratios of medians. --most N leaves out what is larger in growth, memory and rescan.
 """
 
 import argparse
+import gc
 import io
 import json
 import os
@@ -44,8 +46,12 @@ BACKBONES = ("xception", "resnet50", "mobilenet-v2", "efficientnet-lite0")
 COUNTS = {"xception": 72, "resnet50": 96}
 """Pictures of the slower ones, of others 384; whole batches of every engine."""
 RIVALS = ("one-by-one", "dataset", "thingsvision", "timm", "onnxruntime", "openvino")
-MARKS = (100, 1000, 3000, 10_000)
+MARKS = (100, 500, 1000, 2000, 10_000)
 """Batches after which memory is looked at."""
+REPEATED = ("predict", "predict-collect", "predict-on-batch", "tensorflow", "openvino")
+"""What computes them."""
+LONG = 2000
+"""Batches of `predict`, of which each takes as long as ten or more of the others."""
 SLOW = ("one-by-one", "thingsvision")
 """These take a quarter of the pictures."""
 OURS = ("demijohn-tensorflow", "demijohn-openvino")
@@ -61,10 +67,11 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=RIVALS)
     parser.add_argument("--torch", default=sys.executable)
     parser.add_argument("--onnx", default=sys.executable)
+    parser.add_argument("--most", type=int, default=100_000, metavar="N")
     parser.add_argument("--repeat-batches", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.repeat_batches:
-        repeat_batches(asked.repeat_batches)
+        repeat_batches(asked.repeat_batches, asked.most)
         return
     if asked.what is None:
         print(__doc__)
@@ -142,7 +149,8 @@ def limit(asked: Any, folder: Path) -> None:
 
 def _limit_once(backbone: str, engine: str, pictures: Path, store: Path, repeats: int) -> Any:
     from demijohn.models import BACKBONES as RECORDS
-    from demijohn.models import load_extractor, locate_weights, make_engine
+    from demijohn.models import load_extractor, locate_weights
+    from demijohn.models.engines import make_engine
     from demijohn.pipeline import extract_features
     from demijohn.pipeline.feed import Frame, Picture, decoding_ahead
 
@@ -213,11 +221,16 @@ def _rival(python: str, way: str, backbone: str, pictures: Path, count: int) -> 
     return result
 
 
+def at_most(most: int, sizes: tuple[int, ...]) -> list[int]:
+    """Return the sizes that are no larger than asked for; the smallest is always there."""
+    return [size for size in sizes if size <= max(most, sizes[0])]
+
+
 def growth(asked: Any, folder: Path) -> None:
     """Print seconds per picture and memory by the number of pictures."""
     print("| engine | pictures | milliseconds per picture | peak memory |")
     print("| --- | --- | --- | --- |")
-    for count in (250, 1000, 4000):
+    for count in at_most(asked.most, (250, 1000, 4000)):
         pictures = make_pictures(folder / f"{count}", count, asked.images)
         for way in OURS:
             result = _rival(sys.executable, way, "efficientnet-lite0", pictures, count)
@@ -225,42 +238,60 @@ def growth(asked: Any, folder: Path) -> None:
             print(f"| {way} | {count:,} | {1000 / result['rate']:.2f} | {result['memory'] / 1e9:.2f} GB |", flush=True)
 
 
-def memory(_asked: Any, _folder: Path) -> None:
+def memory(asked: Any, _folder: Path) -> None:
     """Print resident memory by the number of batches that were computed."""
-    marks = " | ".join(f"{count:,}" for count in MARKS)
-    print(f"| megabytes after batches | {marks} |")
-    print("| --- |" + " --- |" * len(MARKS))
-    for way in ("predict", "tensorflow", "openvino"):
-        subprocess.run([sys.executable, __file__, "--repeat-batches", way], check=True, stderr=subprocess.DEVNULL)
+    marks = " | ".join(f"{count:,}" for count in at_most(asked.most, MARKS))
+    print(f"| megabytes after batches | {marks} | all collected | milliseconds a batch |")
+    print("| --- |" + " --- |" * (marks.count("|") + 3), flush=True)
+    for way in REPEATED:
+        command = [sys.executable, __file__, "--repeat-batches", way, "--most", str(asked.most)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
-def repeat_batches(way: str) -> None:
-    """Compute a batch of eight small pictures 10,000 times, and print a row of the table."""
-    from demijohn.models import BACKBONES as RECORDS
-    from demijohn.models import load_extractor, locate_weights, make_engine
+def repeat_batches(way: str, most: int) -> None:
+    """Compute a batch of eight small pictures over and over, and print a row of the table."""
+    from demijohn.models import load_extractor, locate_weights
+    from demijohn.models.engines import make_engine
     from demijohn.models.resolving import resolve_backbone
 
-    record = resolve_backbone("mobilenet-0.25", input_size=(64, 64))
-    assert record.name in RECORDS
+    record = resolve_backbone("mobilenet-0.25", input_size=(32, 32))
     network, _ = load_extractor(record, locate_weights(record, "random"))
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
-    if way == "predict":
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    prepared = pixels.astype(np.float32)
+    if way == "predict-on-batch":
 
         def compute() -> None:
-            network.predict(pixels.astype(np.float32), verbose=0)
+            network.predict_on_batch(prepared)
+    elif way.startswith("predict"):
+
+        def compute() -> None:
+            network.predict(prepared, verbose=0)
     else:
         engine = make_engine(record, network, engine=way, batch_size=8)
 
         def compute() -> None:
             engine.extract(pixels)
 
-    found = []
-    for number in range(1, MARKS[-1] + 1):
+    marks = at_most(most, MARKS)
+    last = min(marks[-1], LONG) if way in ("predict", "predict-collect") else marks[-1]
+    found = dict.fromkeys(marks, "-")
+    seconds = 0.0
+    for number in range(1, last + 1):
+        started = time.perf_counter()
         compute()
-        if number in MARKS:
-            resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            found.append(f"{resident / 1e6:,.0f}")
-    print(f"| {way} | {' | '.join(found)} |", flush=True)
+        if way == "predict-collect" and number % 100 == 0:
+            gc.collect()
+        seconds += time.perf_counter() - started
+        if number in found:
+            found[number] = f"{_resident():,.0f}"
+    gc.collect()
+    cells = [way, *found.values(), f"{_resident():,.0f}", f"{1000 * seconds / last:.1f}"]
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _resident() -> float:
+    """Return megabytes of this process that lie in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _time_command(*arguments: str | Path) -> float:
@@ -277,7 +308,7 @@ def rescan(asked: Any, folder: Path) -> None:
     print("| --- | --- |")
     small = io.BytesIO()
     Image.new("RGB", (32, 32), "teal").save(small, "JPEG")
-    for count in (1000, 2000, 10_000, 100_000):
+    for count in at_most(asked.most, (1000, 10_000, 100_000)):
         pictures = folder / f"{count}"
         old = time.time() - 60
         for number in range(count):

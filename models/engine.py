@@ -75,6 +75,11 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
+    def computes_in(precision: str) -> bool:
+        """Return whether this processor is known to have the arithmetic of a precision."""
+
+    @staticmethod
+    @abstractmethod
     def compile(graph: FrozenGraph, folder: Path) -> None:
         """Write into a folder what an engine is opened from."""
 

@@ -56,7 +56,7 @@ class OpenVINOEngine(Engine):
 
     @staticmethod
     def computes_in(precision: str) -> bool:
-        """Return whether this processor has the arithmetic of a precision."""
+        """Return whether this processor has the arithmetic of a precision, which OpenVINO tells."""
         return precision == "float32" or _CAPABILITIES[precision] in _capabilities()
 
     @staticmethod

@@ -25,6 +25,11 @@ class TensorFlowEngine(Engine):
         """Raise where it cannot compute so: it always can, if slowly."""
 
     @staticmethod
+    def computes_in(precision: str) -> bool:
+        """Return whether it is float32: TensorFlow takes any type, and does not tell what the processor has."""
+        return precision == "float32"
+
+    @staticmethod
     def compile(graph: FrozenGraph, folder: Path) -> None:
         """Write into a folder what an engine is opened from."""
         (folder / _FILE).write_bytes(graph.definition)

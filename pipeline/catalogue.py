@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..models.backbone import Backbone
 from ..models.backbones import BACKBONES, find_backbone
+from ..models.precisions import find_verdicts
 from ..models.resolving import resolve_backbone
 from ..models.taps import Layer, list_layers
 from ..models.weights import build_network, fetch_weights
@@ -47,14 +49,14 @@ def list_backbones(*, sort: str | None = None, max_mb: float | None = None, here
 
 
 def describe_backbone(name: str) -> dict[str, Any]:
-    """Return the facts of one backbone.
+    """Return the facts of one backbone, and what narrower types gain and lose with its published weights.
 
     Raises
     ------
     UnknownBackbone
         There is none of that name.
     """
-    return resolve_backbone(name).to_json()
+    return _facts(resolve_backbone(name))
 
 
 def fetch_backbone(name: str, *, progress: Progress = SILENT) -> dict[str, Any]:
@@ -67,7 +69,11 @@ def fetch_backbone(name: str, *, progress: Progress = SILENT) -> dict[str, Any]:
     """
     record = find_backbone(name)
     progress.say(f"the weights of {record.name} are in {fetch_weights(record)}")
-    return record.to_json()
+    return _facts(record)
+
+
+def _facts(record: Backbone) -> dict[str, Any]:
+    return {**record.to_json(), "narrower_types": [str(verdict) for verdict in find_verdicts(record)]}
 
 
 def list_taps(

@@ -34,6 +34,8 @@ class Extraction:
     layer: str
     pooling: str
     precision: str
+    precision_why: str | None
+    """Why it is this one; None where it was asked for by name."""
     label: str
     """What tells the features from others of the backbone, in words; may be empty."""
     views: int
@@ -81,6 +83,7 @@ class Extraction:
             "layer": self.layer,
             "pooling": self.pooling,
             "precision": self.precision,
+            "precision_why": self.precision_why,
             "views": self.views,
             "images": self.images,
             "cached": self.cached,
@@ -168,7 +171,8 @@ def extract_feature_sets(
     pooling : str
         `avg`, the default, `max`, `avg+max` or `none`.
     precision : str
-        What the networks compute in: `float32`, the default, `bfloat16` or `float16`.
+        What the networks compute in: `float32`, the default, `bfloat16`, `float16`, or `auto`: a narrower type
+        where it has been shown to lose nothing with these weights and this machine has it, else `float32`.
     engine : str, optional
         `tensorflow` or `openvino`; by default what a feature set was begun with, else the faster one here.
     batch_size : int, optional
@@ -283,6 +287,7 @@ def _summary(
         layer=family.tap.layer,
         pooling=family.tap.pooling,
         precision=first.recipe.precision,
+        precision_why=family.frozen.why,
         label=first.recipe.label,
         views=len(family.views),
         images=len(table.rows) + len(table.skipped),

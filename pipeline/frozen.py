@@ -13,6 +13,7 @@ from typing import Any
 
 from ..cache.index import hash_file
 from ..cache.part import Key
+from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..models.backbone import Backbone
 from ..models.backend import keras_version
@@ -43,6 +44,8 @@ class FrozenBackbone:
         self.precision = precision
         self.choice = choice
         """What runs it, where a feature set was not begun with something else."""
+        self.why: str | None = None
+        """Why it computes so, where that was left open."""
         self.asked = dict(asked or {"backbone": backbone.name, "preprocessing": None})
         """What `resolve_backbone` finds the record by again."""
         self._located = locate_weights(backbone, request)
@@ -66,6 +69,13 @@ class FrozenBackbone:
         """Let it be run by what was chosen for another process or machine than that where it was made."""
         self.choice = choice
         self._progress = progress
+
+    def narrow(self, precision: str, choice: EngineChoice) -> None:
+        """Let it compute in a narrower type than that it was made for."""
+        self.precision, self.choice = precision, choice
+        if not choice.record.casts:
+            # What was loaded for the digest was built in float32.
+            self._network = None
 
     def load(self) -> Any:
         """Return the Keras network without classifier; from then on the digest of its weights is known.
@@ -156,3 +166,16 @@ class FrozenBackbone:
     def _hash_file(self) -> Key | None:
         path = self._located.file
         return None if path is None else self._store.index.recall([path]).get(path) or hash_file(path).key
+
+
+def is_compiled_for(made: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Say whether what was compiled of this (see `FrozenBackbone.start`) makes rows of a recipe."""
+    network = {
+        "backbone": recipe.backbone,
+        "weights": recipe.weights,
+        "input_size": list(recipe.input_size),
+        "preprocessing": recipe.preprocessing,
+        "precision": recipe.precision.partition(" ")[0],
+    }
+    taps = made.get("taps", [])
+    return all(made.get(name) == value for name, value in network.items()) and [recipe.layer, recipe.pooling] in taps

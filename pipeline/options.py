@@ -190,10 +190,10 @@ def featuring(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option(
         "--precision",
-        type=click.Choice(["float32", "bfloat16", "float16"]),
+        type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
         default="float32",
         show_default=True,
-        help="What the network computes in.",
+        help="What the network computes in; auto is a narrower type where that is known to lose nothing.",
     )
     @click.option(
         "--engine",

@@ -127,7 +127,8 @@ class Opener:
     def _begin(self, features: FeatureSet, frame: Frame, output: int) -> Opened:
         engine = self._engine(self._frozen.choice)
         probe = self._probe(engine, frame, output)
-        options = options_of(self._request)
+        # As it was settled here: where it was left open, another machine would settle it otherwise.
+        options = options_of({**self._request, "precision": self._frozen.precision})  # type: ignore[typeddict-item]
         if self._frozen.precision != "float32":
             # There the engine is of the recipe.
             options += ["--engine", engine.name]
@@ -138,6 +139,7 @@ class Opener:
             **self._frozen.asked,
             "weights": self._frozen.request,
             "options": options,
+            **({"precision": self._frozen.why} if self._frozen.why else {}),
             "device": engine.device,
             **describe_environment(),
         }

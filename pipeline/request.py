@@ -13,7 +13,7 @@ from .images import DEFAULT_POLICY, ReadingPolicy
 from .labelling import Labelling
 from .progress import SILENT, Progress
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "auto"]
 ViewsFor = Literal["train", "all"]
 
 

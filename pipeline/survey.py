@@ -6,7 +6,7 @@ and `explain_features` only tell it.
 
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Unpack
@@ -31,6 +31,7 @@ from .feed import Frame, Picture
 from .frozen import FrozenBackbone
 from .images import ORIENTATION, ReadingPolicy
 from .layout import Listing, list_images
+from .narrowing import settle_precision
 from .request import Request, complete
 from .resizing import choose_resize
 
@@ -246,7 +247,8 @@ def _choose_recipes(
     records: Mapping[str, Backbone], store: FeatureStore, request: Request
 ) -> list[tuple[FrozenBackbone, Tap, list[FeatureSet]]]:
     """Return, per backbone and layer, the feature sets of its views."""
-    augment, precision = augment_recipe(request["augment"]), request["precision"]
+    augment = augment_recipe(request["augment"])
+    precision = "float32" if request["precision"] == "auto" else request["precision"]
     taps = [Tap(layer, request["pooling"]) for layer in dict.fromkeys(request["layers"])]
     chosen = []
     seen: set[str] = set()
@@ -273,10 +275,11 @@ def _choose_recipes(
             record, request["weights"], store, request["progress"], choice=choice, precision=precision, asked=asked
         )
         resize = choose_resize(record.resize, request["resize"])
+        recipe_in = partial(recipe_of, record, frozen.digest, request["reading"], resize)
+        if request["precision"] == "auto":
+            settle_precision(frozen, taps, request, store, recipe_in)
         for tap in taps:
-            recipe = recipe_of(
-                record, frozen.digest, request["reading"], resize, tap=tap, precision=precision, engine=choice.engine
-            )
+            recipe = recipe_in(tap=tap, precision=frozen.precision, engine=frozen.choice.engine)
             generations = store.generations(recipe)
             first = generations[0] if generations else store.feature_set(recipe)
             # The same may be asked for in two spellings.

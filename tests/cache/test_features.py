@@ -9,9 +9,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, FeatureSet, FeatureWriter, MissingFeatures, Probe, merge_parts
+from demijohn.cache import DamagedFile, FeatureSet, MissingFeatures
 from demijohn.cache.files import machine_name
+from demijohn.cache.merging import merge_parts
 from demijohn.cache.part import keys_from_array, keys_to_array, open_part
+from demijohn.cache.probe import Probe
+from demijohn.cache.writer import FeatureWriter
 from support.rows import PROBE, add, expected, feature_set, key, recipe, rows, visible
 
 

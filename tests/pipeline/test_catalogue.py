@@ -1,8 +1,9 @@
 """The catalogue: sorted, filtered, in any spelling; layers listed."""
 
 import pytest
-from demijohn.models import BACKBONES, UnknownBackbone, UnsuitableSetting
+from demijohn.models import BACKBONES, UnknownBackbone, UnsuitableSetting, precisions
 from demijohn.pipeline.catalogue import describe_backbone, list_backbones, list_taps
+from support.verdicts import VERDICT
 
 
 def names(**arguments: object) -> list[str]:
@@ -47,6 +48,12 @@ def test_filtered_by_size_and_by_what_is_here() -> None:
 )
 def test_the_spelling_of_keras_is_understood(spelling: str) -> None:
     assert describe_backbone(spelling)["name"] == "efficientnet-v2-b0"
+
+
+def test_what_narrower_types_lose_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precisions, "_measured", lambda: (VERDICT,))
+    assert describe_backbone("efficientnet-lite0")["narrower_types"] == [str(VERDICT)]
+    assert describe_backbone("xception")["narrower_types"] == []
 
 
 def test_what_is_not_there_is_told() -> None:
