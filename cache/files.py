@@ -102,7 +102,7 @@ def write_bytes(path: Path, content: bytes | memoryview, *, keep_existing: bool 
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return
     with replacing(path, keep_existing=keep_existing) as temporary:
-        _write(temporary, memoryview(content))
+        _write(temporary, content)
 
 
 def write_json(path: Path, value: Any, *, keep_existing: bool = False) -> None:
@@ -172,11 +172,15 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
-def _write(path: Path, content: memoryview) -> None:
+def _write(path: Path, content: bytes | memoryview) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        while content:
-            content = content[os.write(descriptor, content) :]
+        # Released also where writing fails: an error's traceback would keep views of the caller's buffer.
+        with memoryview(content) as view:
+            written = 0
+            while written < len(view):
+                with view[written:] as rest:
+                    written += os.write(descriptor, rest)
     finally:
         os.close(descriptor)
 

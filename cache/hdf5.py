@@ -35,7 +35,9 @@ def writing_hdf5(path: Path) -> Iterator[h5py.File]:
     # flipped bit in an index of chunks reads as zeros.
     with h5py.File(buffer, "w", libver="v110") as file:
         yield file
-    write_bytes(path, buffer.getbuffer())
+    # Python 3.12 crashes where a buffer is collected that somebody still has a view of, as in an error's traceback.
+    with buffer.getbuffer() as content:
+        write_bytes(path, content)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
 import subprocess
@@ -229,3 +230,18 @@ def test_a_folder_appears_whole_or_stays_as_it_was(tmp_path: Path) -> None:
         (temporary / "other").write_text("three")
     assert [path.name for path in folder.iterdir()] == ["other"]
     assert [path.name for path in folder.parent.iterdir()] == ["folder"]
+
+
+def test_a_write_that_fails_keeps_no_view_of_the_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even in the error's traceback: Python 3.12 crashes where such a buffer is collected."""
+
+    def fail(_descriptor: int, _content: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "injected")
+
+    buffer = io.BytesIO(b"content")
+    monkeypatch.setattr(os, "write", fail)
+    with buffer.getbuffer() as view, pytest.raises(StoreNotWritable) as caught:
+        write_bytes(tmp_path / "file", view)
+    # It could not grow while anybody looks at its bytes.
+    assert caught.traceback
+    assert buffer.write(bytes(1000)) == 1000
