@@ -1,5 +1,6 @@
 PYTHON ?= python3
 IMAGES ?= demo/digits
+PYTHONS ?= $(PYTHON)
 BIN := .venv/bin
 # CI runs the slow tests as well.
 PYTEST_ARGS ?= $(if $(CI),-m "slow or not slow")
@@ -32,6 +33,9 @@ bench: dev  ## every speed claim, measured here
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 	$(BIN)/python benchmarks/extract.py all
 
+package: dev  ## sdist and wheel, checked and tried in fresh environments of PYTHONS="python3.11 ..."
+	DEMIJOHN_PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest -m slow tests/test_packaging.py
+
 clean:  ## remove everything that make made
 	rm -rf .venv .dev build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage demo/digits
 
@@ -53,4 +57,4 @@ clean:  ## remove everything that make made
 	@mkdir -p .dev
 	ln -sfn .. .dev/demijohn
 
-.PHONY: help demo dev test lint types check cover bench clean
+.PHONY: help demo dev test lint types check cover bench package clean

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demijohn.models import BACKBONES, ENGINES, load_extractor, locate_weights, make_engine
+from demijohn.models import BACKBONES, load_extractor, locate_weights
+from demijohn.models.engines import ENGINES, make_engine
 
 SIZES = {"tensorflow": (12, 24), "openvino": (1, 8)}
 OF_EVERY_KIND = (

@@ -149,7 +149,8 @@ def limit(asked: Any, folder: Path) -> None:
 
 def _limit_once(backbone: str, engine: str, pictures: Path, store: Path, repeats: int) -> Any:
     from demijohn.models import BACKBONES as RECORDS
-    from demijohn.models import load_extractor, locate_weights, make_engine
+    from demijohn.models import load_extractor, locate_weights
+    from demijohn.models.engines import make_engine
     from demijohn.pipeline import extract_features
     from demijohn.pipeline.feed import Frame, Picture, decoding_ahead
 
@@ -249,7 +250,8 @@ def memory(asked: Any, _folder: Path) -> None:
 
 def repeat_batches(way: str, most: int) -> None:
     """Compute a batch of eight small pictures over and over, and print a row of the table."""
-    from demijohn.models import load_extractor, locate_weights, make_engine
+    from demijohn.models import load_extractor, locate_weights
+    from demijohn.models.engines import make_engine
     from demijohn.models.resolving import resolve_backbone
 
     record = resolve_backbone("mobilenet-0.25", input_size=(32, 32))

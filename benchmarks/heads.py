@@ -9,13 +9,20 @@ logistic  45 values of C in 5 folds, and a fit of all rows with the best by log 
           as many processes as there are cores. Printed twice: the whole path, and the path left when
           the loss has clearly turned. A rival that takes longer than --limit is stopped: then its
           time, and the ratio, are lower bounds.
-ridge     45 penalties judged by leaving one row out, against RidgeClassifierCV, and in 5 folds,
-          against GridSearchCV of RidgeClassifier
+ridge     45 penalties judged by leaving one row out, against RidgeClassifierCV, and in 5 folds with a
+          fit of all rows, against GridSearchCV of RidgeClassifier; and the least time that this
+          machine's rates allow for it (roofline.py)
 growth    seconds by rows, features and classes
 
 Features are made up to look like those of a network: ReLU of a low-rank mixture of classes plus
-noise, half of them zero, of uneven size. --features FILE.npz takes real ones, arrays X and y in it.
-All sides run in turn, each in a process of its own; printed are medians and ratios of medians.
+noise, half of them zero, of uneven size. --features FILE.npz takes real ones, arrays X and y in it;
+with --store STORE cells are the names of data sets in it. All sides run in turn, each in a process of
+its own; printed are medians and ratios of medians.
+
+For cells in which LogisticRegressionCV takes hours, --strengths N gives both sides a grid of N values
+over the same range, and --rival-folds N has it go through N folds only: the time of these, times 5 / N,
+and of its last fit is printed with a ~, and both sides choose by the loss on these N. With as many
+folds as cores none of its processes waits for another, as some do with five on two.
 """
 
 import argparse
@@ -26,32 +33,36 @@ import statistics
 import subprocess
 import sys
 import time
-import warnings
 from collections import defaultdict
 from typing import Any
 
 import numpy as np
+from demijohn.cache import FeatureStore
+from roofline import Rates, bound_ridge
+from sides import FOLDS, SIDES, make_features, weigh_folds
 
 CELLS = [f"{n}x2048x{classes}" for n in (3000, 10_000) for classes in (2, 10, 100)]
-APART = {2: 0.25, 10: 0.35, 100: 0.6, 1000: 0.8}
-"""How far apart the means of so many classes are, for accuracies between 70 and 97 %."""
-GRID = np.logspace(-6, 5, 45)
-ALPHAS = np.logspace(-2, 8, 45)
-FOLDS = 5
+PASSED_ON = ("tol", "strengths", "rival_folds", "features", "store")
+"""Options that each side is given, too."""
 
 
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=("logistic", "ridge", "growth"))
-    parser.add_argument("--cell", nargs="*", default=CELLS, help="rows x features x classes")
+    parser.add_argument("--cell", nargs="*", help="rows x features x classes, or names of data sets")
     parser.add_argument("--features", help="an .npz file with X and y, in the place of made-up ones")
+    parser.add_argument("--store", help="a store of demijohn's whose data sets are the cells")
+    parser.add_argument("--strengths", type=int, default=45)
+    parser.add_argument("--rival-folds", type=int, default=FOLDS, help="so many of five, and its time scaled")
     parser.add_argument("--limit", type=float, default=1800, help="seconds that a rival may take")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tol", type=float, default=1e-8, help="the rival's tolerance")
     parser.add_argument("--plot", help="where to draw growth")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.cell is None:
+        asked.cell = FeatureStore(asked.store).dataset_names() if asked.store else CELLS
     if asked.side:
         print(json.dumps(SIDES[asked.side](asked)))
     elif asked.what is None:
@@ -59,199 +70,6 @@ def main() -> None:
     else:
         print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.platform()}\n")
         {"logistic": logistic, "ridge": ridge, "growth": growth}[asked.what](asked)
-
-
-def make_features(n: int, d: int, classes: int, *, seed: int = 0) -> tuple[Any, Any]:
-    """Return features (n, d) float32 and classes (n,): ReLU of a low-rank mixture plus noise."""
-    random = np.random.default_rng(seed)
-    codes = random.permutation(np.arange(n) % classes)
-    rank = 64
-    fall = 1 / np.sqrt(1 + np.arange(rank))
-    nearest = min(APART, key=lambda known: abs(np.log(known / classes)))
-    centres = random.standard_normal((classes, rank)) * APART[nearest]
-    hidden = (centres[codes] + random.standard_normal((n, rank))) * fall
-    X = hidden.astype(np.float32) @ random.standard_normal((rank, d), dtype=np.float32)
-    X += 0.5 * random.standard_normal(d, dtype=np.float32) - 0.1
-    X += 0.7 * random.standard_normal((n, d), dtype=np.float32)
-    X *= np.exp(0.5 * random.standard_normal(d, dtype=np.float32))
-    return np.maximum(X, 0, out=X), codes.astype(np.intp)
-
-
-def _given(asked: Any) -> tuple[Any, Any, Any]:
-    """Return features, classes and the fold of each row."""
-    if asked.features:
-        with np.load(asked.features) as file:
-            X = np.ascontiguousarray(file["X"], dtype=np.float32)
-            codes = np.unique(file["y"], return_inverse=True)[1].astype(np.intp)
-    else:
-        X, codes = make_features(*(int(each) for each in asked.cell[0].split("x")))
-    return X, codes, np.random.default_rng(1).permutation(len(X)) % FOLDS
-
-
-def _weightings(X: Any, fold: Any, *, count: int = FOLDS) -> Any:
-    from demijohn.models.weighting import Weighting
-
-    result = []
-    for number in range(count):
-        rows = fold != number
-        result.append(Weighting(rows.astype(np.float32), *_moments(X[rows]), (~rows).astype(np.float32)))
-    return result
-
-
-def _moments(X: Any) -> tuple[Any, Any]:
-    deviation = X.std(axis=0, dtype=np.float64)
-    return X.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1)
-
-
-def our_logistic(asked: Any, *, leave: Any = None) -> dict[str, Any]:
-    """Return seconds, and losses, accuracies and objectives by strength."""
-    from demijohn.models.path import fit_path
-    from demijohn.models.weighting import Weighting
-
-    X, codes, fold = _given(asked)
-    start = time.perf_counter()
-    path = fit_path(X, codes, strengths=GRID, weightings=_weightings(X, fold), leave=leave)
-    best = path.best("loss")
-    everything = Weighting(np.ones(len(X), np.float32), *_moments(X))
-    refit = fit_path(X, codes, strengths=GRID[[best]], weightings=[everything])
-    seconds = time.perf_counter() - start
-    return {
-        "seconds": seconds,
-        "best": best,
-        "loss": path.held_out_loss.mean(axis=1).tolist(),
-        "accuracy": path.held_out_accuracy.mean(axis=1).tolist(),
-        "objective": path.objective[:, 0].tolist(),
-        "refit": float(refit.objective[0, 0]),
-        "products": int(path.iterations.sum()),
-        "converged": bool(path.converged[~path.left].all() and refit.converged.all()),
-    }
-
-
-def our_logistic_left(asked: Any) -> dict[str, Any]:
-    """Return the same, left when the loss has clearly turned."""
-    return our_logistic(asked, leave="loss")
-
-
-def their_logistic(asked: Any) -> dict[str, Any]:
-    """Return seconds and the same figures of LogisticRegressionCV, scaled by all rows."""
-    from sklearn.linear_model import LogisticRegressionCV
-
-    warnings.simplefilter("ignore")
-    X, codes, fold = _given(asked)
-    start = time.perf_counter()
-    mean, deviation = _moments(X)
-    Z = ((X - mean.astype(np.float32)) / deviation.astype(np.float32)).astype(np.float32)
-    splits = [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(FOLDS)]
-    options = {"scoring": "neg_log_loss", "tol": asked.tol, "max_iter": 5000, "n_jobs": os.cpu_count()}
-    model = LogisticRegressionCV(Cs=GRID, cv=splits, **options).fit(Z, codes)
-    seconds = time.perf_counter() - start
-    best = int(np.argmin(np.abs(GRID - np.ravel(model.C_)[0])))
-    scores = next(iter(model.scores_.values())) if isinstance(model.scores_, dict) else model.scores_
-    margins = model.decision_function(Z).astype(np.float64)
-    coefficients = model.coef_.astype(np.float64)
-    return {
-        "seconds": seconds,
-        "best": best,
-        "loss": (-np.asarray(scores).mean(axis=0)).tolist(),
-        "refit": _objective(coefficients, margins, codes, GRID[best]),
-    }
-
-
-def _objective(coefficients: Any, margins: Any, codes: Any, c: float) -> float:
-    if margins.ndim == 1:
-        losses = np.logaddexp(0, np.where(codes == 1, -margins, margins))
-    else:
-        losses = np.logaddexp.reduce(margins, axis=1) - margins[np.arange(len(codes)), codes]
-    return float(0.5 * np.square(coefficients).sum() + c * losses.sum())
-
-
-def our_ridge(asked: Any) -> dict[str, Any]:
-    """Return seconds and the best penalty by leaving one row out."""
-    from demijohn.models.eigen_path import fit_ridge_path
-    from demijohn.models.weighting import Weighting
-
-    X, codes, _ = _given(asked)
-    start = time.perf_counter()
-    path = fit_ridge_path(X, codes, strengths=ALPHAS, weighting=Weighting(np.ones(len(X)), *_moments(X)))
-    best = int(np.nanargmin(path.leave_one_out_loss))
-    return {"seconds": time.perf_counter() - start, "best": best, "loss": float(path.leave_one_out_loss[best])}
-
-
-def their_ridge(asked: Any) -> dict[str, Any]:
-    """Return the same of RidgeClassifierCV."""
-    from sklearn.linear_model import RidgeClassifierCV
-
-    X, codes, _ = _given(asked)
-    start = time.perf_counter()
-    mean, deviation = _moments(X)
-    model = RidgeClassifierCV(alphas=ALPHAS).fit((X - mean) / deviation, codes)
-    seconds = time.perf_counter() - start
-    best = int(np.argmin(np.abs(ALPHAS - model.alpha_)))
-    return {"seconds": seconds, "best": best, "loss": float(-model.best_score_)}
-
-
-def our_ridge_folds(asked: Any) -> dict[str, Any]:
-    """Return seconds and the best penalty by the accuracy in folds, with a fit of all rows."""
-    from demijohn.models.eigen_path import fit_ridge_path
-    from demijohn.models.weighting import Weighting
-
-    X, codes, fold = _given(asked)
-    start = time.perf_counter()
-    options = {"strengths": ALPHAS, "leave_one_out": False}
-    paths = [fit_ridge_path(X, codes, weighting=each, **options) for each in _weightings(X, fold)]
-    accuracy = np.mean([path.held_out_accuracy for path in paths], axis=0)
-    best = int(accuracy.argmax())
-    weighting = Weighting(np.ones(len(X)), *_moments(X))
-    fit_ridge_path(X, codes, strengths=ALPHAS[[best]], weighting=weighting, leave_one_out=False)
-    return {"seconds": time.perf_counter() - start, "best": best, "loss": float(1 - accuracy[best])}
-
-
-def their_ridge_folds(asked: Any) -> dict[str, Any]:
-    """Return the same of GridSearchCV."""
-    from sklearn.linear_model import RidgeClassifier
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    X, codes, fold = _given(asked)
-    splits = [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(FOLDS)]
-    start = time.perf_counter()
-    pipeline = make_pipeline(StandardScaler(), RidgeClassifier())
-    search = GridSearchCV(pipeline, {"ridgeclassifier__alpha": ALPHAS}, cv=splits, n_jobs=os.cpu_count())
-    search.fit(X, codes)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "best": int(search.best_index_), "loss": float(1 - search.best_score_)}
-
-
-def our_limit(asked: Any) -> dict[str, Any]:
-    """Return operations per second, in 10^9, of plain products of the same width, one on each core."""
-    from threadpoolctl import threadpool_limits
-
-    X, codes, _ = _given(asked)
-    width = FOLDS * (1 if codes.max() == 1 else int(codes.max()) + 1)
-    width *= max(1, min(6, 96 // width))
-    V = np.random.default_rng(0).standard_normal((width, X.shape[1]), dtype=np.float32)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        # On one thread: where two share a product this thin, their waiting for each other is measured.
-        with threadpool_limits(1, user_api="blas"):
-            margins = V @ X.T
-            margins @ X
-        seconds.append(time.perf_counter() - start)
-    return {"seconds": min(seconds), "rate": 4 * X.size * width / min(seconds) / 1e9 * (os.cpu_count() or 1)}
-
-
-SIDES: dict[str, Any] = {
-    "ours": our_logistic,
-    "ours, left": our_logistic_left,
-    "scikit-learn": their_logistic,
-    "product": our_limit,
-    "leave-one-out": our_ridge,
-    "RidgeClassifierCV": their_ridge,
-    "folds": our_ridge_folds,
-    "GridSearchCV": their_ridge_folds,
-}
 
 
 def run_in_turn(asked: Any, cell: str, sides: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
@@ -262,8 +80,10 @@ def run_in_turn(asked: Any, cell: str, sides: tuple[str, ...]) -> dict[str, list
         for side in sides:
             if side in stopped:
                 continue
-            command = [sys.executable, __file__, asked.what, "--side", side, "--cell", cell, "--tol", str(asked.tol)]
-            command += ["--features", asked.features] if asked.features else []
+            command = [sys.executable, __file__, asked.what, "--side", side, "--cell", cell]
+            for name in PASSED_ON:
+                if (value := getattr(asked, name)) is not None:
+                    command += [f"--{name.replace('_', '-')}", str(value)]
             try:
                 done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=asked.limit)
                 found[side].append(json.loads(done.stdout))
@@ -284,34 +104,35 @@ def _ratio(ours: Any, theirs: Any) -> str:
 
 def logistic(asked: Any) -> None:
     """Print a line per cell."""
-    print("| cell | scikit-learn s | whole path s | ratio | left early s | ratio | objective of the refit | log loss |")
+    print("| cell | scikit-learn s | whole path s | ratio | left early s | ratio | objective of the refit | accuracy |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     notes = []
     for cell in asked.cell:
         found = run_in_turn(asked, cell, ("ours", "ours, left", "scikit-learn", "product"))
-        whole, left, theirs = found["ours"], found["ours, left"], found["scikit-learn"]
-        excess, losses = "-", "-"
-        if not theirs[0].get("stopped"):
-            excess = f"{whole[0]['refit'] / theirs[0]['refit'] - 1:+.1e}"
-            excess += "" if whole[0]["best"] == theirs[0]["best"] else " (another C)"
-            losses = f"{whole[0]['loss'][whole[0]['best']]:.4f}, {theirs[0]['loss'][theirs[0]['best']]:.4f}"
-        seconds = [f"{_seconds(runs):.1f}" for runs in (theirs, whole, left)]
+        whole, left, theirs = (found[side][0] for side in ("ours", "ours, left", "scikit-learn"))
+        excess, accuracies = "-", f"{100 * whole['accuracy']:.2f}"
+        if not theirs.get("stopped"):
+            excess = f"{whole['refit'] / theirs['refit'] - 1:+.1e}"
+            excess += "" if whole["best"] == theirs["best"] else " (another C)"
+            accuracies += f", {100 * theirs['accuracy']:.2f}"
+        sides = ("scikit-learn", "ours", "ours, left")
+        rival, whole_seconds, left_seconds = (f"{_seconds(found[side]):.1f}" for side in sides)
         print(
-            f"| {cell} | {seconds[0]} | {seconds[1]} | {_ratio(whole, theirs)} | {seconds[2]} | {_ratio(left, theirs)} "
-            f"| {excess} | {losses} |",
+            f"| {cell} | {'~' if theirs.get('scaled') else ''}{rival} "
+            f"| {whole_seconds} | {_ratio(found['ours'], found['scikit-learn'])} "
+            f"| {left_seconds} | {_ratio(found['ours, left'], found['scikit-learn'])} | {excess} | {accuracies} |",
             flush=True,
         )
-        accuracy = whole[0]["accuracy"][whole[0]["best"]]
         notes.append(
-            f"{cell}: best C {GRID[whole[0]['best']]:.1e}, left early {GRID[left[0]['best']]:.1e}; "
-            f"accuracy {accuracy:.3f}; "
-            f"converged: {whole[0]['converged']}; " + _roofline(cell, whole[0], _seconds(whole), found["product"])
+            f"{cell}: {asked.strengths} strengths; best C {whole['best']:.1e}, left early {left['best']:.1e}; "
+            f"log loss {whole['loss']:.4f}, theirs {theirs.get('loss', np.nan):.4f}; "
+            f"converged: {whole['converged']}; " + _tell_products(whole, _seconds(found["ours"]), found["product"])
         )
     print("\n" + "\n".join(notes))
 
 
-def _roofline(cell: str, run: dict[str, Any], seconds: float, product: list[dict[str, Any]]) -> str:
-    n, d, classes = (int(each) for each in cell.split("x"))
+def _tell_products(run: dict[str, Any], seconds: float, product: list[dict[str, Any]]) -> str:
+    n, d, classes = run["shape"]
     work = 4 * n * d * (1 if classes == 2 else classes) * run["products"] / 1e9
     rate = statistics.median(each["rate"] for each in product)
     return (
@@ -323,19 +144,42 @@ def ridge(asked: Any) -> None:
     """Print a line per cell."""
     print("| cell | RidgeClassifierCV s | leave-one-out s | ratio | GridSearchCV s | folds s | ratio | same penalty |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    pairs, notes = (("leave-one-out", "RidgeClassifierCV"), ("folds", "GridSearchCV")), []
     for cell in asked.cell:
-        found = run_in_turn(asked, cell, ("leave-one-out", "RidgeClassifierCV", "folds", "GridSearchCV"))
-        line = [cell]
-        for ours, theirs in (("leave-one-out", "RidgeClassifierCV"), ("folds", "GridSearchCV")):
-            line += [
-                f"{_seconds(found[theirs]):.1f}",
-                f"{_seconds(found[ours]):.1f}",
-                _ratio(found[ours], found[theirs]),
-            ]
-        pairs = (("leave-one-out", "RidgeClassifierCV"), ("folds", "GridSearchCV"))
-        same = [str(found[a][0]["best"] == found[b][0].get("best", "stopped")) for a, b in pairs]
-        line.append(", ".join("-" if found[b][0].get("stopped") else s for (_, b), s in zip(pairs, same, strict=True)))
-        print(f"| {' | '.join(line)} |", flush=True)
+        found = run_in_turn(asked, cell, (*(side for pair in pairs for side in pair), "rates"))
+        line, same = [cell], []
+        for ours, theirs in pairs:
+            seconds = [f"{_seconds(found[side]):.1f}" for side in (theirs, ours)]
+            line += [*seconds, _ratio(found[ours], found[theirs])]
+            stopped = found[theirs][0].get("stopped")
+            same.append("-" if stopped else str(found[ours][0]["best"] == found[theirs][0]["best"]))
+        print(f"| {' | '.join([*line, ', '.join(same)])} |", flush=True)
+        rates = Rates(*(statistics.median(run[name] for run in found["rates"]) for name in Rates.__annotations__))
+        notes += [f"{cell}:", *_tell_bounds(asked, found["folds"], found["GridSearchCV"], rates)]
+    print("\n" + "\n".join(notes))
+
+
+def _tell_bounds(asked: Any, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], rates: Rates) -> list[str]:
+    from demijohn.models.band import WIDTH
+
+    lines, (n, d) = [], ours[0]["shape"]
+    if not theirs[0].get("stopped"):
+        apart = np.abs(np.subtract(ours[0]["accuracy"], theirs[0]["accuracy"])).max()
+        lines.append(f"accuracy of folds and GridSearchCV at most {100 * apart:.2f} points apart, at any penalty")
+    lines.append(
+        f"the machine: {rates.doubles / 1e9:.0f} * 10^9 operations a second in 64 bits, "
+        f"{rates.singles / 1e9:.0f} in 32; {rates.copied / 1e9:.1f} GB/s"
+    )
+    bounds = bound_ridge(n, d, strengths=asked.strengths, folds=FOLDS, band=WIDTH) if n * (1 - 1 / FOLDS) > d else {}
+    for way, (operations, moved) in bounds.items():
+        least = max(operations / rates.doubles, moved / rates.copied)
+        lines.append(
+            f"{way}: {operations / 1e9:.0f} * 10^9 operations, {moved / 1e9:.1f} GB: {least:.2f} s or more, "
+            f"{_seconds(theirs) / least:.0f} times as fast as GridSearchCV at the most"
+        )
+    if bounds:
+        lines.append(f"folds took {_seconds(ours):.2f} s: {least / _seconds(ours):.0%} of what the last allows")
+    return lines
 
 
 def growth(asked: Any) -> None:
@@ -355,7 +199,7 @@ def growth(asked: Any) -> None:
         for size in sizes:
             X, codes = make_features(*size)
             fold = np.random.default_rng(1).permutation(len(X)) % FOLDS
-            weightings, seconds = _weightings(X, fold, count=1), []
+            weightings, seconds = weigh_folds(X, fold, count=1), []
             while len(seconds) < asked.repeats and sum(seconds) < 60:
                 start = time.perf_counter()
                 path = fit_path(X, codes, strengths=np.logspace(-6, 0, 9), weightings=weightings, leave="loss")

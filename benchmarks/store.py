@@ -23,8 +23,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from demijohn.cache import FeatureSet, FeatureStore, Key, Probe, Recipe, merge_parts, plan_extraction, verify_features
+from demijohn.cache import FeatureSet, FeatureStore, Key, Recipe
+from demijohn.cache.merging import merge_parts
 from demijohn.cache.part import Part
+from demijohn.cache.plan import plan_extraction
+from demijohn.cache.probe import Probe
+from demijohn.cache.verification import verify_features
 from numpy.typing import NDArray
 
 BATCH = 512

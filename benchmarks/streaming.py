@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demijohn.cache import Dataset, FeatureStore, Origin, Probe, Recipe, Row
+from demijohn.cache import Dataset, FeatureStore, Origin, Recipe, Row
+from demijohn.cache.probe import Probe
 from demijohn.pipeline.memory import parse_size
 from heads import make_features
 

@@ -22,6 +22,8 @@ from .errors import DamagedFile, StoreNotWritable
 from .files import LEFTOVER_SECONDS, fsync, partial_name, read_json, remove, remove_leftovers, writing_errors
 
 _MANIFEST = "manifest.json"
+_YOUNG = 3600
+"""Seconds in which a form is left alone that nobody seems to use."""
 Made = Mapping[str, Any]
 """What something is compiled of: JSON values by name; `versions` among them."""
 
@@ -99,17 +101,48 @@ class CompiledForms:
         self._remove_older(made)
         return self.find(made)
 
+    def prune(self, is_used: Callable[[Made], bool]) -> tuple[int, int]:
+        """Remove forms that nobody uses, but for those of the last hour; return how many, and their bytes.
+
+        Parameters
+        ----------
+        is_used : callable
+            Says whether what was made of this is used.
+        """
+        remove_leftovers(self._folder)
+        count = size = 0
+        for path in self._folder.glob(f"*/{_MANIFEST}"):
+            with writing_errors(path.parent), contextlib.suppress(FileNotFoundError):
+                made = _made_of(path)
+                # Who has just compiled it may not have begun the feature set yet.
+                if (made is None or not is_used(made)) and time.time() - path.stat().st_mtime > _YOUNG:
+                    files = sum(each.stat().st_size for each in path.parent.rglob("*") if each.is_file())
+                    gone = partial_name(path.parent)
+                    path.parent.rename(gone)
+                    remove(gone)
+                    count, size = count + 1, size + files
+        return count, size
+
     def _remove_older(self, made: Made) -> None:
         """Remove forms of the same that other versions made a day ago or before, and what killed processes left."""
         remove_leftovers(self._folder)
         alike = {**made, "versions": None}
         for path in self._folder.glob(f"*/{_MANIFEST}"):
-            with contextlib.suppress(OSError, DamagedFile):
-                other = read_json(path).get("made_of")
+            with contextlib.suppress(OSError):
+                other = _made_of(path)
                 # Another installation may be about to open a younger one.
                 is_old = time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
-                if is_old and isinstance(other, dict) and other != made and {**other, "versions": None} == alike:
+                if is_old and other is not None and other != made and {**other, "versions": None} == alike:
                     remove(path.parent)
+
+
+def _made_of(manifest: Path) -> Made | None:
+    """Return what a form was made of; None where it does not say."""
+    try:
+        made = read_json(manifest).get("made_of")
+    except DamagedFile:
+        return None
+    return made if isinstance(made, dict) else None
 
 
 def _digest(made: Made) -> str:

@@ -37,7 +37,7 @@ class NothingLeft(CacheError, ValueError):
 
 
 class MissingFeatures(CacheError, LookupError):
-    """Some images of the data set have no features yet."""
+    """Some pictures of the data set have no features yet."""
 
 
 class UnknownFeatures(CacheError, LookupError):

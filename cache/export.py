@@ -30,7 +30,7 @@ _ROWS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written."""
+    """What `export_cache` wrote."""
 
     path: Path
     rows: int

@@ -148,14 +148,14 @@ class FeatureSet:
         return next((part.width for part in self.parts()), 0)
 
     def read(self, keys: Sequence[Key]) -> NDArray[np.float32]:
-        """Return the features of some images, in the order asked; every row is checked.
+        """Return the features of some pictures, in the order asked; every row is checked.
 
         Each part is read once, front to back, in blocks; memory is the result and a few MB.
 
         Parameters
         ----------
         keys : sequence of Key, length n
-            Content keys of the images; a key may repeat.
+            Content keys of the pictures; a key may repeat.
 
         Returns
         -------
@@ -175,7 +175,7 @@ class FeatureSet:
         return rows
 
     def read_into(self, rows: Writable, keys: Sequence[Key]) -> None:
-        """Write the features of some images, in the order asked, into a matrix (n, d), block by block; see `read`."""
+        """Write the features of some pictures, in the order asked, into a matrix (n, d), block by block; see `read`."""
         for _ in range(8):
             parts = self.parts()
             try:
@@ -208,7 +208,7 @@ class FeatureSet:
             at = order[~found].argmin()
             first = wanted[~found][at : at + 1].tobytes().hex()
             raise MissingFeatures(
-                f"{np.count_nonzero(~found):,} of {len(wanted):,} images have no features of {self.recipe.backbone} "
+                f"{np.count_nonzero(~found):,} of {len(wanted):,} pictures have no features of {self.recipe.backbone} "
                 f"yet (the first is {first[:12]}): run {self.command()}"
             )
 

@@ -1,4 +1,4 @@
-"""What has to be done for some images: pure arithmetic of keys."""
+"""What has to be done for some pictures: pure arithmetic of keys."""
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ _COLUMNS = ["path", "key", "label", "split", "group"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One picture file."""
+    """One picture file of a data set."""
 
     path: str
     """Relative to the data set's root, with forward slashes; or a URL."""
@@ -75,7 +75,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A table of images."""
+    """A table of pictures."""
 
     name: str
     origin: Origin

@@ -38,7 +38,7 @@ def write_virtual(path: Path, parts: Sequence[Part]) -> None:
         features[at : at + count] = h5py.VirtualSource(name, "features", (size, width))[start : start + count]
         keys[at : at + count] = h5py.VirtualSource(name, "keys", (size, 32))[start : start + count]
     with writing_hdf5(path) as file:
-        file.attrs["parts"] = _fingerprint(parts)
+        file.attrs["parts"] = _digest(parts)
         file.create_virtual_dataset("features", features, fillvalue=np.nan)
         file.create_virtual_dataset("keys", keys, fillvalue=0)
 
@@ -47,12 +47,12 @@ def is_current(path: Path, parts: Sequence[Part]) -> bool:
     """Return whether `features.h5` is there and shows just these parts."""
     try:
         with reading_hdf5(path, "") as file:
-            return bool(file.attrs["parts"] == _fingerprint(parts))
+            return bool(file.attrs["parts"] == _digest(parts))
     except (FileNotFoundError, DamagedFile):
         return False
 
 
-def _fingerprint(parts: Sequence[Part]) -> str:
+def _digest(parts: Sequence[Part]) -> str:
     return hashlib.sha256(" ".join(sorted(part.path.name for part in parts)).encode()).hexdigest()
 
 

@@ -7,8 +7,6 @@ record and an estimator (`heads`). Keras is imported where a network is built, n
 
 from .backbone import Backbone, Preprocessing
 from .backbones import BACKBONES, find_backbone
-from .engine import Engine
-from .engines import ENGINES, EngineChoice, choose_engine, compile_backbone, make_engine, open_engine
 from .errors import (
     BadWeights,
     MissingWeights,
@@ -20,42 +18,31 @@ from .errors import (
     UnsuitableRows,
     UnsuitableSetting,
 )
-from .estimator import Head, scores_of
+from .estimator import Head
 from .heads import HEADS, HeadRecord, find_head, load_head
-from .taps import Tap, list_layers
 from .weights import LocatedWeights, load_classifier, load_extractor, locate_weights
 
 __all__ = [
     "BACKBONES",
-    "ENGINES",
     "HEADS",
     "Backbone",
     "BadWeights",
-    "Engine",
-    "EngineChoice",
     "Head",
     "HeadRecord",
     "LocatedWeights",
     "MissingWeights",
     "ModelError",
     "Preprocessing",
-    "Tap",
     "UnknownBackbone",
     "UnknownHead",
     "UnknownLayer",
     "UnsuitableEngine",
     "UnsuitableRows",
     "UnsuitableSetting",
-    "choose_engine",
-    "compile_backbone",
     "find_backbone",
     "find_head",
-    "list_layers",
     "load_classifier",
     "load_extractor",
     "load_head",
     "locate_weights",
-    "make_engine",
-    "open_engine",
-    "scores_of",
 ]

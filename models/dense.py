@@ -19,7 +19,8 @@ from .errors import UnsuitableSetting
 from .estimator import Validation
 from .scaling import make_scaler
 from .streaming import Matrix, rows_at_once
-from .trial import check_features, check_rows, hold_out
+from .trial import Rows, check_features, check_rows, hold_out
+from .weighting import Weighting
 
 _ROWS = 4096
 _STEPS = 32
@@ -77,44 +78,18 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = check_rows(self, X, y, sample_weight=sample_weight, balanced=self.balanced)
         self.classes_ = rows.classes
         self.warnings_: list[str] = []
-        keras = import_keras()
-        keras.utils.set_random_seed(self.seed)
+        import_keras().utils.set_random_seed(self.seed)
         trial = hold_out(self, rows, validation)
         weighting = trial.weightings[0] if trial.weightings else rows.weighting
         self.network_ = self._build(make_scaler(np.asarray(weighting.mean), np.asarray(weighting.scale)))
-        random, lent = np.random.default_rng(self.seed), [trial.rows.X]
-        training = _feed(lent, trial.rows.codes, weighting.weights, batch_size=self.batch_size, random=random)
-        stopping, held_out = [], None
-        if weighting.held_out is not None:
-            # Where classes weigh alike in training, they do in what stops it.
-            held_out = _feed(lent, trial.rows.codes, weighting.held_out, batch_size=self.batch_size)
-            stopping = [
-                keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
-            ]
-        else:
+        self.history_ = self._descend(trial.rows, weighting)
+        if weighting.held_out is None:
             self.warnings_.append(f"no validation pictures to stop early with: all {self.epochs} epochs are trained")
-        try:
-            fitted = self.network_.fit(
-                training,
-                shuffle=False,
-                epochs=self.epochs,
-                validation_data=held_out,
-                callbacks=stopping,
-                verbose=0,
-            )
-        finally:
-            # TensorFlow keeps what a data set calls, and all that it knows, while the process lives.
-            lent.clear()
-        curves = {name: [float(value) for value in values] for name, values in fitted.history.items()}
-        self.history_ = [
-            {"epoch": epoch + 1, **{name: values[epoch] for name, values in curves.items()}}
-            for epoch in range(len(curves["loss"]))
-        ]
         if not all(np.isfinite(value) for point in self.history_ for value in point.values()):
             raise UnsuitableSetting(
                 f"training diverged at a learning rate of {self.learning_rate:g}: choose a smaller --learning-rate"
             )
-        if held_out is not None and self.facts_["best_epoch"] == self.epochs:
+        if weighting.held_out is not None and self.facts_["best_epoch"] == self.epochs:
             self.warnings_.append(f"training was still improving after {self.epochs} epochs: try more with --epochs")
         return self
 
@@ -149,6 +124,36 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def chosen_(self) -> dict[str, Any]:
         """As many epochs as were best."""
         return {"epochs": self.facts_["best_epoch"]}
+
+    def _descend(self, rows: Rows, weighting: Weighting) -> list[dict[str, float]]:
+        """Train the network and return its curves, a point per epoch."""
+        keras = import_keras()
+        random, lent = np.random.default_rng(self.seed), [rows.X]
+        training = _feed(lent, rows.codes, weighting.weights, batch_size=self.batch_size, random=random)
+        stopping, held_out = [], None
+        if weighting.held_out is not None:
+            # Where classes weigh alike in training, they do in what stops it.
+            held_out = _feed(lent, rows.codes, weighting.held_out, batch_size=self.batch_size)
+            stopping = [
+                keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
+            ]
+        try:
+            fitted = self.network_.fit(
+                training,
+                shuffle=False,
+                epochs=self.epochs,
+                validation_data=held_out,
+                callbacks=stopping,
+                verbose=0,
+            )
+        finally:
+            # TensorFlow keeps what a data set calls, and all that it knows, while the process lives.
+            lent.clear()
+        curves = {name: [float(value) for value in values] for name, values in fitted.history.items()}
+        return [
+            {"epoch": epoch + 1, **{name: values[epoch] for name, values in curves.items()}}
+            for epoch in range(len(curves["loss"]))
+        ]
 
     def _check_settings(self) -> None:
         expected = {

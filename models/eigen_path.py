@@ -1,4 +1,4 @@
-"""Ridge and discriminant classifiers of every strength from one eigendecomposition.
+"""What one eigendecomposition gives for every strength: discriminants, and leave-one-out errors of ridge.
 
 Let A be the n rows, standardised, centred by their weighted mean and times sqrt(w). With
 A'A = V diag(l) V' (d x d), or A A' = U diag(l) U' (n x n) where there are fewer rows than features,
@@ -36,34 +36,24 @@ ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class EigenPath:
-    """Classifiers of s strengths, k functions each, on d standardised features."""
+    """Discriminants of s strengths, k functions each, on d standardised features."""
 
     strengths: Doubles
-    """Penalty alpha of ridge, or the discriminant's shrinkage; shape (s,)."""
+    """Shrinkage, shape (s,)."""
     coefficients: Floats
     """For standardised features, shape (s, k, d)."""
     intercepts: Doubles
     """Shape (s, k)."""
     held_out_loss: Doubles
-    """Mean loss on the rows held out, shape (s,): squared error of ridge, log loss of the discriminant."""
+    """Mean log loss on the rows held out, shape (s,)."""
     held_out_accuracy: Doubles
     """Share of the rows held out that are right, shape (s,); nan where none are."""
-    leave_one_out_loss: Doubles
-    """Mean squared error of each row by all others, shape (s,); of ridge only, else nan."""
-    leave_one_out_accuracy: Doubles
-    """Share of the rows that all others get right, shape (s,)."""
 
 
-def fit_ridge_path(
-    X: Matrix,
-    codes: Integers,
-    *,
-    strengths: ArrayLike,
-    weighting: Weighting,
-    classes: int | None = None,
-    leave_one_out: bool = True,
-) -> EigenPath:
-    """Return ridge classifiers, as scikit-learn's RidgeClassifier, for every penalty.
+def leave_one_out(
+    X: Matrix, codes: Integers, *, strengths: ArrayLike, weighting: Weighting, classes: int | None = None
+) -> tuple[Doubles, Doubles]:
+    """Return how ridge classifiers of every penalty do on each row if all others are trained on.
 
     Parameters
     ----------
@@ -74,11 +64,14 @@ def fit_ridge_path(
     strengths : array-like of shape (s,)
         alpha, positive: sum_i w_i (t_i - W z_i - b)^2 + alpha |W|^2 is least.
     weighting : Weighting
-        Rows to train on, standardisation, rows held out.
+        Rows to train on, and the standardisation, which is that of all rows.
     classes : int, optional
-        How many there are; two are told apart by one function, k = 1.
-    leave_one_out : bool
-        Judge every row by all others, at the cost of one product more, and of 8 n d bytes.
+        How many there are; by default one more than the largest code.
+
+    Returns
+    -------
+    loss, accuracy : ndarray of shape (s,)
+        Mean squared error, and the share of the rows that are right.
     """
     alphas = np.asarray(strengths, dtype=np.float64)
     count = int(codes.max()) + 1 if classes is None else classes
@@ -86,28 +79,18 @@ def fit_ridge_path(
     targets = np.where(codes[rows, None] == (np.arange(count) if count > 2 else 1), 1.0, -1.0)
     centre, level = _average(X, rows, weights, weighting), weights @ targets / weights.sum()
     root = np.sqrt(weights)
-    same = np.zeros(len(rows), np.intp)
-    values, axes, turned = _decompose(X, rows, root, centre[None], same, weighting, turn=leave_one_out)
+    values, _, turned = _decompose(X, rows, root, centre[None], np.zeros(len(rows), np.intp), weighting)
     aimed = root[:, None] * (targets - level)
-    # B'R = V'A'R, (r, k)
-    along = axes @ sum(
-        ((z - centre) * root[part, None]).T @ aimed[part] for part, z in _standardised(X, rows, weighting)
-    )
-    s, k = len(alphas), targets.shape[1]
-    loo = np.full((2, s), np.nan)
-    if leave_one_out:
-        leverage = np.square(turned) @ (1 / (values[:, None] + alphas)) + (weights / weights.sum())[:, None]
-        for number, alpha in enumerate(alphas):
-            residual = aimed - turned @ (along / (values + alpha)[:, None])
-            residual /= (root * np.maximum(1 - leverage[:, number], 1e-12))[:, None]
-            right = _right(targets - residual, codes[rows])
-            loo[:, number] = weights @ np.square(residual).mean(axis=1), weights @ right
-        loo /= weights.sum()
-    shrunk = along.T / (values + alphas[:, None])[:, None]
-    coefficients = (shrunk.reshape(s * k, -1) @ axes).reshape(s, k, -1)
-    intercepts = level - coefficients @ centre
-    held = _judge(X, codes, coefficients, intercepts, weighting, squared=True)
-    return EigenPath(alphas, coefficients.astype(np.float32), intercepts, held[0], held[1], loo[0], loo[1])
+    along = turned.T @ aimed  # B'R, (r, k)
+    leverage = np.square(turned) @ (1 / (values[:, None] + alphas)) + (weights / weights.sum())[:, None]
+    found = np.empty((2, len(alphas)))
+    for number, alpha in enumerate(alphas):
+        residual = aimed - turned @ (along / (values + alpha)[:, None])
+        residual /= (root * np.maximum(1 - leverage[:, number], 1e-12))[:, None]
+        right = _right(targets - residual, codes[rows])
+        found[:, number] = weights @ np.square(residual).mean(axis=1), weights @ right
+    loss, accuracy = found / weights.sum()
+    return loss, accuracy
 
 
 def fit_discriminant_path(
@@ -118,7 +101,7 @@ def fit_discriminant_path(
     Parameters
     ----------
     X, codes, weighting, classes
-        As for `fit_ridge_path`; here two classes have two functions, and only their difference counts.
+        As for `leave_one_out`, and rows held out; two classes have two functions, and only their difference counts.
     strengths : array-like of shape (s,)
         Shrinkage of the covariance within the classes, 0 to 1. At 0 it may have no inverse: where it
         has none, features do not tell the classes apart.
@@ -146,9 +129,8 @@ def fit_discriminant_path(
     with np.errstate(divide="ignore"):
         # A class without rows is never chosen.
         intercepts = np.log(priors) - 0.5 * np.einsum("skd,kd->sk", coefficients, means)
-    held = _judge(X, codes, coefficients, intercepts, weighting, squared=False)
-    nothing = np.full(len(shrinkages), np.nan)
-    return EigenPath(shrinkages, coefficients.astype(np.float32), intercepts, held[0], held[1], nothing, nothing)
+    held = _judge(X, codes, coefficients, intercepts, weighting)
+    return EigenPath(shrinkages, coefficients.astype(np.float32), intercepts, held[0], held[1])
 
 
 def _training(weighting: Weighting) -> tuple[Integers, Doubles]:
@@ -161,9 +143,7 @@ def _training(weighting: Weighting) -> tuple[Integers, Doubles]:
 
 def _standardised(X: Matrix, rows: Integers, weighting: Weighting) -> Iterator[tuple[slice, Doubles]]:
     """Yield some rows at a time in 64 bits; a feature whose scale is 0 is 0."""
-    scale = np.asarray(weighting.scale, dtype=np.float64)
-    inverse = np.divide(1, scale, out=np.zeros_like(scale), where=np.isfinite(scale) & (scale > 0))
-    mean = np.asarray(weighting.mean, dtype=np.float64)
+    inverse, mean = weighting.inverse, np.asarray(weighting.mean, dtype=np.float64)
     for start in range(0, len(rows), ROWS):
         part = slice(start, min(start + ROWS, len(rows)))
         z = X[rows[part]].astype(np.float64)
@@ -232,9 +212,7 @@ def _right(scores: Doubles, codes: Integers) -> NDArray[np.bool_]:
     return np.asarray(guess == codes)
 
 
-def _judge(
-    X: Matrix, codes: Integers, coefficients: Doubles, intercepts: Doubles, weighting: Weighting, *, squared: bool
-) -> Doubles:
+def _judge(X: Matrix, codes: Integers, coefficients: Doubles, intercepts: Doubles, weighting: Weighting) -> Doubles:
     """Return loss and accuracy on the rows held out, shape (2, s)."""
     s, k, d = coefficients.shape
     if weighting.held_out is None or not np.any(weighting.held_out):
@@ -245,12 +223,8 @@ def _judge(
     for part, z in _standardised(X, rows, weighting):
         labels = codes[rows[part]]
         scores = (z @ coefficients.reshape(s * k, d).T).reshape(-1, s, k) + intercepts
-        targets = np.where(labels[:, None] == (np.arange(k) if k > 1 else 1), 1.0, -1.0)
         for number in range(s):
             own = scores[:, number]
-            if squared:
-                losses = np.square(own - targets).mean(axis=1)
-            else:
-                losses = np.logaddexp.reduce(own, axis=1) - own[np.arange(len(labels)), labels]
+            losses = np.logaddexp.reduce(own, axis=1) - own[np.arange(len(labels)), labels]
             total[:, number] += weights[part] @ losses, weights[part] @ _right(own, labels)
     return np.asarray(total / weights.sum())

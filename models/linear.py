@@ -1,7 +1,7 @@
 """The linear heads: logistic regression, support vector machine, ridge, discriminant.
 
 Features are standardised inside the head, by the training rows. All strengths and folds are solved
-together (`path`, `eigen_path`), and what was found is kept in the scikit-learn classifier of that name.
+together (`path`, `ridge_path`, `eigen_path`), and what was found is kept in the scikit-learn classifier of that name.
 """
 
 import warnings
@@ -18,12 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
-from .eigen_path import EigenPath, fit_discriminant_path, fit_ridge_path
+from .eigen_path import EigenPath, fit_discriminant_path, leave_one_out
 from .errors import UnsuitableSetting
 from .estimator import scores_of
 from .kernel import fit_kernel, judge_kernel, score_kernel_held_out, warn_of_kernel
 from .path import fit_path, mean_over_weightings
 from .pipelines import ProbableHead, ScoringHead, fill_linear
+from .ridge_path import fit_ridge_path
 from .scaling import make_scaler
 from .streaming import StreamedRows, pieces_of
 from .trial import Rows, Trial
@@ -46,7 +47,7 @@ class Solved:
     judged: Judged
     coefficients: Floats | None
     """For standardised features, shape (s, f, k, d)."""
-    intercepts: Floats
+    intercepts: Floats | None
     """Shape (s, f, k)."""
 
 
@@ -100,6 +101,7 @@ class LinearHead(TunedHead):
     def _fill(self, rows: Rows, strength: float, found: Solved, f: int) -> Any:
         """Return a classifier with what was found for the first strength and one weighting."""
         assert found.coefficients is not None
+        assert found.intercepts is not None
         return fill_linear(self._classifier(strength), rows.classes, found.coefficients[0, f], found.intercepts[0, f])
 
 
@@ -174,33 +176,23 @@ class RidgeHead(LinearHead, ScoringHead):
         if isinstance(rows.X, StreamedRows):
             return None
         strengths = np.array(self.grid.values)
-        path = fit_ridge_path(
+        loss, accuracy = leave_one_out(
             rows.X, rows.codes, strengths=strengths, weighting=rows.weighting, classes=len(rows.classes)
         )
-        return Judged(
-            strengths, path.leave_one_out_loss, path.leave_one_out_accuracy, np.ones(len(strengths), dtype=bool)
-        )
+        return Judged(strengths, loss, accuracy, np.ones(len(strengths), dtype=bool))
 
-    def _solve_all(
-        self,
-        rows: Rows,
-        weightings: tuple[Weighting, ...],
-        strengths: Doubles,
-        *,
-        search: bool,  # noqa: ARG002
-    ) -> Solved:
-        paths = [
-            fit_ridge_path(
-                rows.X,
-                rows.codes,
-                strengths=strengths,
-                weighting=each,
-                classes=len(rows.classes),
-                leave_one_out=False,
-            )
-            for each in weightings
-        ]
-        return _join(strengths, paths)
+    def _solve_all(self, rows: Rows, weightings: tuple[Weighting, ...], strengths: Doubles, *, search: bool) -> Solved:
+        path = fit_ridge_path(
+            rows.X,
+            rows.codes,
+            strengths=strengths,
+            weightings=weightings,
+            classes=len(rows.classes),
+            keep=not search,
+        )
+        loss, accuracy = mean_over_weightings(path.held_out_loss), mean_over_weightings(path.held_out_accuracy)
+        judged = Judged(strengths, loss, accuracy, np.ones(len(strengths), dtype=bool))
+        return Solved(judged, path.coefficients, path.intercepts)
 
     def _classifier(self, strength: float) -> Any:
         return RidgeClassifier(alpha=strength)

@@ -22,12 +22,6 @@ _ROWS = 1024
 """Rows that are in 64 bits at a time."""
 
 
-def fit_scaler(X: NDArray[np.float32]) -> Any:
-    """Return a `StandardScaler` with mean and floored deviation of X, shape (n, d)."""
-    mean, deviation = measure_features(X, np.ones((1, len(X))))
-    return make_scaler(mean[0], floor_deviation(deviation)[0])
-
-
 def make_scaler(mean: Doubles, scale: Doubles) -> Any:
     """Return a `StandardScaler` that subtracts a mean (d,) and divides by a scale (d,)."""
     scaler = StandardScaler()

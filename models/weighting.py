@@ -18,3 +18,9 @@ class Weighting:
     """Shape (d,); a feature whose scale is 0 is left out."""
     held_out: NDArray[np.floating] | None = None
     """How much each row counts in judging, shape (n,); None where nothing is judged."""
+
+    @property
+    def inverse(self) -> NDArray[np.float64]:
+        """1 / scale, shape (d,); 0 for a feature that is left out."""
+        scale = np.asarray(self.scale, dtype=np.float64)
+        return np.divide(1, scale, out=np.zeros_like(scale), where=np.isfinite(scale) & (scale > 0))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .auditing import audit
     from .classifier import Classifier
     from .errors import (
+        ClusterUnreachable,
         DatasetClash,
         InvalidRequest,
         NoImages,
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
         PipelineError,
         TooManyUnreadable,
         UnreadableImage,
+        WorkersLost,
     )
     from .exchange import Exchange, pull_cache, push_cache
     from .exporting import Export, export
     from .extraction import Extraction, extract_feature_sets, extract_features
     from .findings import Audit
     from .finetuning import fine_tune
+    from .holdings import Holding, list_features
+    from .images import ReadingPolicy
     from .job import Job, run
     from .labelling import Labelling
     from .outlook import Explanation, Outlook, explain_features, plan_features
@@ -40,12 +44,11 @@ if TYPE_CHECKING:
     from .tuning import Tuning
     from .upkeep import (
         Change,
-        Holding,
+        Pruned,
         Verified,
         check_verified,
         compact_cache,
         export_cache,
-        list_features,
         prune_cache,
         remove_features,
         verify_cache,
@@ -56,12 +59,13 @@ _HOMES = {
     "BottleneckFeatures": "transformer",
     "Change": "upkeep",
     "Classifier": "classifier",
+    "ClusterUnreachable": "errors",
     "DatasetClash": "errors",
     "Exchange": "exchange",
     "Explanation": "outlook",
     "Export": "exporting",
     "Extraction": "extraction",
-    "Holding": "upkeep",
+    "Holding": "holdings",
     "InvalidRequest": "errors",
     "Job": "job",
     "Labelling": "labelling",
@@ -74,12 +78,15 @@ _HOMES = {
     "PipelineError": "errors",
     "Prediction": "prediction",
     "PredictionStream": "prediction",
+    "Pruned": "upkeep",
+    "ReadingPolicy": "images",
     "Recomputation": "recomputation",
     "Report": "report",
     "TooManyUnreadable": "errors",
     "Tuning": "tuning",
     "UnreadableImage": "errors",
     "Verified": "upkeep",
+    "WorkersLost": "errors",
     "audit": "auditing",
     "check_verified": "upkeep",
     "compact_cache": "upkeep",
@@ -89,7 +96,7 @@ _HOMES = {
     "extract_feature_sets": "extraction",
     "extract_features": "extraction",
     "fine_tune": "finetuning",
-    "list_features": "upkeep",
+    "list_features": "holdings",
     "plan_features": "outlook",
     "predict": "prediction",
     "prune_cache": "upkeep",
@@ -109,6 +116,7 @@ __all__ = [
     "BottleneckFeatures",
     "Change",
     "Classifier",
+    "ClusterUnreachable",
     "DatasetClash",
     "Exchange",
     "Explanation",
@@ -127,12 +135,15 @@ __all__ = [
     "PipelineError",
     "Prediction",
     "PredictionStream",
+    "Pruned",
+    "ReadingPolicy",
     "Recomputation",
     "Report",
     "TooManyUnreadable",
     "Tuning",
     "UnreadableImage",
     "Verified",
+    "WorkersLost",
     "audit",
     "check_verified",
     "compact_cache",

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from .checking import Guess
     from .exchange import Exchange
     from .extraction import Extraction
+    from .holdings import Holding
     from .report import Report
-    from .upkeep import Change, Holding, Verified
+    from .upkeep import Change, Pruned, Verified
 
 _PATHS_PER_REASON = 5
 _FLAGS_SHOWN = 6
@@ -65,13 +66,13 @@ def print_skipped(extraction: "Extraction") -> None:
 
 def print_runs(records: Sequence[dict[str, Any]]) -> None:
     """Print the metrics of a run; of several, a line each, in the order in which they were trained."""
-    from .rendering import CAPTION, COLUMNS, cells_of
+    from .scoreboard import NUMBERS, TRAINED, TRAINED_CAPTION, cells_of
 
     if len(records) == 1:
         _print_run(records[0])
         return
-    print_table(COLUMNS, [cells_of(record) for record in records], numbers=["macro F1", "log loss", "seconds", "size"])
-    click.echo(f"{CAPTION.partition('; best')[0]}. Compare them: report-heads")
+    print_table(TRAINED, [cells_of(record) for record in records], numbers=NUMBERS)
+    click.echo(TRAINED_CAPTION)
 
 
 def _print_run(record: dict[str, Any]) -> None:
@@ -193,6 +194,7 @@ def print_holdings(holdings: Sequence["Holding"], store: str) -> None:
             holding.backbone,
             holding.digest[:12],
             f"{holding.rows:,}",
+            ", ".join(f"+{count} {names}" for names, count in holding.views.items()) or "-",
             f"{holding.width:,}",
             f"{holding.parts:,}",
             format_size(holding.bytes),
@@ -201,8 +203,8 @@ def print_holdings(holdings: Sequence["Holding"], store: str) -> None:
         ]
         for holding in holdings
     ]
-    columns = ["backbone", "digest", "rows", "width", "parts", "size", "last use (UTC)", "differs in"]
-    print_table(columns, rows, numbers=columns[2:6])
+    columns = ["backbone", "digest", "rows", "views", "width", "parts", "size", "last use (UTC)", "differs in"]
+    print_table(columns, rows, numbers=["rows", "width", "parts", "size"])
 
 
 def print_verified(verified: Sequence["Verified"]) -> None:
@@ -232,6 +234,15 @@ def print_changes(changes: Sequence["Change"], verb: str) -> None:
             else f"{format_size(-change.bytes)} more for a day"
         )
         click.echo(f"{change.name}: {verb}{rows}, {size}")
+
+
+def print_pruned(pruned: "Pruned") -> None:
+    """Print what pruning changed."""
+    print_changes(pruned.feature_sets, "pruned")
+    if pruned.engines:
+        click.echo(
+            f"engines: {pruned.engines:,} went that no feature set is of, {format_size(pruned.engine_bytes)} freed"
+        )
 
 
 def print_exchange(exchange: "Exchange") -> None:

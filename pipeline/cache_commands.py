@@ -30,7 +30,7 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 @options.common
 def list_command(store: str, as_json: bool, progress: Progress) -> None:  # noqa: ARG001
     """What features are kept: rows, size, last use, and in what their recipes differ."""
-    from .upkeep import list_features
+    from .holdings import list_features
 
     holdings = list_features(store=store)
     if as_json:
@@ -84,10 +84,14 @@ def compact_command(as_json: bool, **arguments: Any) -> None:
 @_choosing
 @options.common
 def prune_command(as_json: bool, **arguments: Any) -> None:
-    """Remove rows whose pictures are in no data set, superseded and damaged parts, and leftovers."""
+    """Remove what no data set needs: rows, superseded and damaged parts, leftovers, engines."""
     from .upkeep import prune_cache
 
-    _print_changes(prune_cache(**arguments), "pruned", as_json=as_json)
+    pruned = prune_cache(**arguments)
+    if as_json:
+        print_json(pruned.to_json())
+    else:
+        answers.print_pruned(pruned)
 
 
 @cache.command("remove")
@@ -102,12 +106,13 @@ def remove_command(
     as_json: bool,
     progress: Progress,  # noqa: ARG001
 ) -> None:
-    """Remove whole feature sets, chosen by --backbone or --features."""
+    """Remove whole feature sets with all their views, chosen by --backbone or --features."""
     from ..cache.store import FeatureStore
-    from .upkeep import choose_folders, remove_features
+    from .holdings import choose_families
+    from .upkeep import remove_features
 
     if (backbone or features) and not yes:
-        names = ", ".join(folder.name for folder in choose_folders(FeatureStore(store), backbone, features))
+        names = ", ".join(choose_families(FeatureStore(store), backbone, features))
         if not sys.stdin.isatty():
             raise click.UsageError(f"this would remove {names}: give --yes where nobody can be asked")
         click.confirm(f"Remove {names}?", abort=True, err=True)

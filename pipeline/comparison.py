@@ -179,7 +179,7 @@ def _compare(one: str, other: str, pair: Pair, p: tuple[float, float, int], by_l
     if by_luck:
         verdict = "seed only"
         sentence = (
-            f"{one} and {other} differ only in the seed: {format_points(abs(pair.difference))} points between them "
+            f"{one} and {other} have the same settings: {format_points(abs(pair.difference))} points between them "
             "are luck of training"
         )
     elif shown:

@@ -174,7 +174,7 @@ def _tell_sureness(
     if lost:
         return f"On the judged pictures {names[lost[0].other]} is better: {lost[0].sentence}"
     if not compared:
-        return "The other runs differ from it only in the seed, so no difference is claimed"
+        return "The other runs have the same settings, so no difference is claimed"
     open_ = [each for each in compared if each.verdict == "no difference shown"]
     count = len(compared)
     if not open_:

@@ -22,7 +22,7 @@ from ..models.heads import HEADS
 from .evaluation import Metrics
 from .facts import FileFacts, read_facts
 from .flags import Role
-from .judgements import Ground
+from .ground import Ground
 from .progress import Progress
 from .shortcuts import probe_shortcuts, tabulate_facts
 
@@ -266,7 +266,7 @@ def _judge(ground: Ground, says: Doubles, *, are_probabilities: bool) -> Result:
     for split in JUDGED:
         part = ground.where(split)
         of_split = says[part.start - train : part.stop - train]
-        metrics[split] = ground.evaluate(split, of_split, are_probabilities=are_probabilities)
+        metrics[split] = ground.evaluate(part, of_split, are_probabilities=are_probabilities)
     return Result({"metrics": metrics, "learned_from": train, "seconds": 0.0}, {"right": right})
 
 

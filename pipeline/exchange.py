@@ -17,8 +17,8 @@ from ..cache.shared_tables import Outcome, list_datasets, pull_dataset, pull_ref
 from ..cache.store import FeatureStore
 from ..cache.transfer import Moved, Refused, list_features, pull_features, push_features
 from .errors import InvalidRequest
+from .holdings import choose_folders, choose_names
 from .progress import SILENT, Progress
-from .upkeep import choose_folders, choose_names
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ _NARROW = 5e-2
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written."""
+    """What `export` wrote."""
 
     folder: Path
     record: dict[str, Any]

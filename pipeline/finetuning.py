@@ -6,7 +6,7 @@ only what is behind them is computed. What comes out is a run like any other, wi
 """
 
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ..cache.features import FeatureSet
 from ..cache.files import write_json
-from ..cache.part import keys_to_array
 from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_history, write_predictions
 from ..cache.store import FeatureStore
 from ..cache.table import SPLITS
@@ -28,7 +27,6 @@ from ..models.network import add_preprocessing, build_core, build_stem, run_netw
 from ..models.unfreezing import Unfrozen, check_moves, copy_weights, unfreeze
 from .choosing import BEST
 from .epochs import Course, Splits, measure, run_epochs
-from .evaluation import evaluate
 from .frozen import FrozenBackbone
 from .images import quiet_decoders
 from .material import fits_into_memory, make_maps, maps_of, pixels_of
@@ -125,18 +123,13 @@ def fine_tune(
     started = time.monotonic()
     network = _build(kept, parent, tuning, seed)
     maps = _choose_maps(kept, parent, network, tuning, progress)
-    material = (
-        pixels_of(parent.sight, parent.weights)
-        if maps is None
-        else nullcontext(maps_of(maps, parent.sight, network.shape, parent.weights))
-    )
-    with material as given:
+    with _find_material(parent, network, maps) as material:
         descent = _prepare(network, tuning, parent, on_maps=maps is not None)
-        start = _check_start(descent, given, parent, tuning)
+        start = _check_start(descent, material, parent, tuning)
         before = copy_weights(network.core)
         course = run_epochs(
             descent,
-            given,
+            material,
             _split(parent),
             tuning,
             start=start,
@@ -146,13 +139,11 @@ def fine_tune(
         )
         check_moves(network.core, before)
         descent.set_weights(course.best)
-        logits = descent.judge(given, np.arange(len(given.labels)), tuning.batch_size)
-    scores = softmax(logits)
+        scores = softmax(descent.judge(material, np.arange(len(material.labels)), tuning.batch_size))
     about = _describe(identity, parent, network, tuning, seed, course, scores, maps)
     about["seconds"] = round(time.monotonic() - started + course.earlier, 3)
-    predictions = _predictions(parent, scores)
-    groups = parent.sight.examples.groups
-    worth = judge_worth(identity, predictions, parent.run, seconds=about["seconds"], groups=groups)
+    predictions = parent.ground.predictions(scores, are_probabilities=True)
+    worth = judge_worth(identity, predictions, parent.run, seconds=about["seconds"], groups=parent.ground.groups)
     about["worth"] = None if worth is None else worth.to_json()
     finished = _write_run(kept.run_folder(identity), about, parent, network, course, predictions)
     kept.checkpoint(identity).unlink(missing_ok=True)
@@ -193,6 +184,13 @@ def _choose_maps(
         return parent.features
     progress.say(f"training {trained} on cached maps of {tap.layer}: what is in front of them is frozen")
     return make_maps(store, network.frozen, parent.sight, tap, network.shape, parent.request)
+
+
+def _find_material(parent: Parent, network: Network, maps: FeatureSet | None) -> AbstractContextManager[Material]:
+    """Give what is trained on: cached maps, or else the pictures."""
+    if maps is None:
+        return pixels_of(parent.sight, parent.weights)
+    return nullcontext(maps_of(maps, parent.sight, network.shape, parent.weights))
 
 
 def _prepare(network: Network, tuning: Tuning, parent: Parent, *, on_maps: bool) -> Descent:
@@ -245,12 +243,9 @@ def _describe(
     scores: NDArray[np.float64],
     maps: FeatureSet | None,
 ) -> dict[str, Any]:
-    examples, record = parent.sight.examples, parent.run.record
-    labels, splits = examples.labels, examples.splits
-    metrics = {
-        split: evaluate(labels[splits == number], scores[splits == number], are_probabilities=True)
-        for number, split in enumerate(SPLITS)
-    }
+    ground, record = parent.ground, parent.run.record
+    parts = {split: ground.where(split) for split in SPLITS}
+    metrics = {split: ground.evaluate(part, scores[part], are_probabilities=True) for split, part in parts.items()}
     return {
         "run": identity,
         "parent": parent.run.id,
@@ -269,8 +264,8 @@ def _describe(
             "replicas": network.strategy.num_replicas_in_sync,
             "epoch_seconds": round(float(np.median(course.seconds)), 3),
         },
-        "warnings": [*examples.warnings, *_warnings(course, tuning, splits)],
-        "classes": list(examples.classes),
+        "warnings": [*ground.examples.warnings, *_warnings(course, tuning, ground.splits)],
+        "classes": list(ground.examples.classes),
         "features_digest": record["features_digest"],
         "views": 1,
         "augment": "none",
@@ -280,7 +275,7 @@ def _describe(
         "temperature": None,
         "request": {"folds": None, "refit": False, "calibrated": False},
         "dataset_digest": parent.sight.table.digest,
-        "examples_digest": examples.digest,
+        "examples_digest": ground.digest,
     }
 
 
@@ -306,18 +301,6 @@ def _write_run(
         files = {"head_file": NETWORK, "selection_file": NETWORK, "head_bytes": file.stat().st_size}
         write_json(temporary / "run.json", {"format": FORMAT, **about, **files, **describe_environment()})
     return read_run(folder)
-
-
-def _predictions(parent: Parent, scores: NDArray[np.float64]) -> Predictions:
-    examples = parent.sight.examples
-    return Predictions(
-        keys=keys_to_array([row.key for row in examples.rows]),
-        labels=examples.labels,
-        splits=examples.splits,
-        predicted=scores.argmax(axis=1).astype(np.int32),
-        scores=scores.astype(np.float32),
-        are_probabilities=True,
-    )
 
 
 def _check_end(file: Path, parent: Parent, scores: NDArray[np.float32]) -> None:

@@ -8,16 +8,20 @@ predicted by heads that have not seen them or others of their group.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.errors import UnsuitableRows
 from ..models.estimator import Head, score_rows
 from ..models.folds import assign_folds
 from ..models.heads import HeadRecord
 from ..models.streaming import Matrix, cut
+from .ground import Ground
 
+FOLDS = 5
+"""So many where there are no validation pictures to choose with."""
 Doubles = NDArray[np.float64]
 
 
@@ -38,6 +42,14 @@ class Material:
     """How many are of the training split."""
     views: int = 0
     """How many further ones there are."""
+
+    @classmethod
+    def of(cls, ground: Ground, X: Matrix) -> Self:
+        """Return what is learned on a ground from the features of all its pictures, test pictures last."""
+        trained, seen = ground.where("train").stop, ground.where("validation").stop
+        groups = np.arange(seen) if ground.groups is None else ground.groups[:seen]
+        views = len(ground.inputs.views) - 1
+        return cls(cut(X, slice(0, views * trained + seen)), ground.labels[:seen], groups, trained, views)
 
     @property
     def first(self) -> int:
@@ -83,6 +95,31 @@ class Fitted:
     """Scores (n, c) of all pictures by heads that have not seen them, where there were folds."""
     facts: dict[str, Any]
     warnings: tuple[str, ...]
+
+
+def choose_folds(
+    record: HeadRecord, settings: dict[str, Any], material: Material, *, seed: int, asked: int | None
+) -> tuple[int | None, list[str]]:
+    """Return by how many folds is chosen, if by any, and what is to be said of it.
+
+    Those that are asked for are taken. Where there are no validation pictures, a head whose strength is to be
+    found has `FOLDS`, if they can be had.
+    """
+    if asked is not None or material.validation is not None:
+        return asked, []
+    fact = "no validation pictures"
+    if record.strength and settings[record.strength] is None and _can_be_shared(material, seed):
+        return FOLDS, [f"{fact}: {record.strength} is chosen by {FOLDS} folds of the training pictures"]
+    return None, [f"{fact}: runs cannot be compared by them"]
+
+
+def _can_be_shared(material: Material, seed: int) -> bool:
+    """Say whether FOLDS folds leave two classes to train on each."""
+    try:
+        fold = assign_folds(material.labels, material.groups, FOLDS, seed=seed)
+    except UnsuitableRows:
+        return False
+    return all(len(np.unique(material.labels[fold != number])) > 1 for number in range(FOLDS))
 
 
 def fit_heads(

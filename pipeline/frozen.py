@@ -13,6 +13,7 @@ from typing import Any
 
 from ..cache.index import hash_file
 from ..cache.part import Key
+from ..cache.recipe import Recipe
 from ..cache.store import FeatureStore
 from ..models.backbone import Backbone
 from ..models.backend import keras_version
@@ -165,3 +166,16 @@ class FrozenBackbone:
     def _hash_file(self) -> Key | None:
         path = self._located.file
         return None if path is None else self._store.index.recall([path]).get(path) or hash_file(path).key
+
+
+def is_compiled_for(made: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Say whether what was compiled of this (see `FrozenBackbone.start`) makes rows of a recipe."""
+    network = {
+        "backbone": recipe.backbone,
+        "weights": recipe.weights,
+        "input_size": list(recipe.input_size),
+        "preprocessing": recipe.preprocessing,
+        "precision": recipe.precision.partition(" ")[0],
+    }
+    taps = made.get("taps", [])
+    return all(made.get(name) == value for name, value in network.items()) and [recipe.layer, recipe.pooling] in taps

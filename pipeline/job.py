@@ -17,7 +17,7 @@ USUAL_HEADS = ("logistic", "svm", "dense")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the stages returned."""
+    """What the stages of `run` returned."""
 
     extractions: tuple[Extraction, ...]
     report: Report | None

@@ -1,10 +1,9 @@
-"""Who is judged, and on which ground: runs, and the pictures and features that they stand on.
+"""Who is judged: runs, each on its ground, by what it has right there.
 
 A run that is of the present state of the data set has predicted exactly the pictures of its ground, in
 their order; so what it has right is a row of booleans, which is kept, and its predictions are read once.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,82 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cache.errors import DamagedFile
-from ..cache.part import keys_to_array
 from ..cache.results import KeptResults, Result
 from ..cache.runs import Predictions, Run, predictions_content
 from ..cache.table import SPLITS
 from .choosing import likeness
-from .evaluation import WITH_INTERVAL, WITHOUT_INTERVAL, Metrics, evaluate
-from .examples import Examples
-from .inputs import Inputs
+from .evaluation import WITH_INTERVAL, WITHOUT_INTERVAL, Metrics
+from .ground import Ground
 from .pairs import Judged
 
 _GROUPED_SINCE = 3
 """Runs of this format have intervals that know of groups."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ground:
-    """Features, and the pictures that heads learn from and are judged by on them."""
-
-    inputs: Inputs
-    """In view 0."""
-    examples: Examples
-    digest: str
-    """Of the examples."""
-    keys: NDArray[np.bytes_]
-    """(n,) S32, by split and then by key."""
-    labels: NDArray[np.int32]
-    """(n,) position of each true class."""
-    splits: NDArray[np.uint8]
-    """(n,) position in `SPLITS`, rising."""
-    groups: NDArray[np.int64] | None
-    """(n,) or None where nothing is grouped."""
-
-    @classmethod
-    def of(cls, inputs: Inputs, examples: Examples) -> "Ground":
-        """Return the ground of some examples."""
-        keys = keys_to_array([row.key for row in examples.rows])
-        return cls(inputs, examples, examples.digest, keys, examples.labels, examples.splits, examples.groups)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What results on this ground hang on, as plain JSON values."""
-        return {"features": self.inputs.digest, **self.pictures}
-
-    @property
-    def pictures(self) -> dict[str, Any]:
-        """The same of results that saw no features; groups are no part of the digest of the examples."""
-        grouped = None if self.groups is None else hashlib.sha256(self.groups.tobytes()).hexdigest()
-        return {"examples": self.digest, "groups": grouped}
-
-    def where(self, split: str) -> slice:
-        """Return where the pictures of a split are."""
-        start, stop = np.searchsorted(self.splits, [SPLITS.index(split), SPLITS.index(split) + 1])
-        return slice(int(start), int(stop))
-
-    def count(self, split: str) -> int:
-        """Return how many pictures a split has."""
-        return int(np.count_nonzero(self.splits == SPLITS.index(split)))
-
-    def read(self, positions: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the features of some pictures, shape (m, d), float32."""
-        return self.inputs.read([self.examples.rows[at].key for at in positions])
-
-    def grouping(self, split: str) -> NDArray[np.int64] | None:
-        """Return the group of each picture of a split; None where nothing is grouped."""
-        return None if self.groups is None else self.groups[self.where(split)]
-
-    def evaluate(self, split: str, scores: NDArray[np.float64], *, are_probabilities: bool) -> Metrics:
-        """Return the metrics of scores (m, c) of a split's pictures."""
-        return evaluate(
-            self.labels[self.where(split)], scores, are_probabilities=are_probabilities, groups=self.grouping(split)
-        )
-
-    def judged(self, name: str, right: NDArray[np.bool_], split: str, settings: str | None = None) -> Judged:
-        """Return what somebody has right of a split, from `right` of shape (n,) of all pictures."""
-        part = self.where(split)
-        return Judged(name, self.keys[part], right[part], self.grouping(split), settings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +101,8 @@ def _read(run: Run, ground: Ground, *, complete: bool) -> Result:
 
 def _evaluate_all(predictions: Predictions, ground: Ground) -> dict[str, Metrics]:
     scores = predictions.scores.astype(np.float64)
+    parts = {split: ground.where(split) for split in SPLITS}
     return {
-        split: ground.evaluate(split, scores[ground.where(split)], are_probabilities=predictions.are_probabilities)
-        for split in SPLITS
+        split: ground.evaluate(part, scores[part], are_probabilities=predictions.are_probabilities)
+        for split, part in parts.items()
     }

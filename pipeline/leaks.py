@@ -14,7 +14,8 @@ from ..cache.part import Key
 from ..cache.results import KeptResults, Result
 from ..cache.table import Dataset, Row
 from .controls import NUMBERS
-from .judgements import Ground, Judgement
+from .ground import Ground
+from .judgements import Judgement
 from .likeness import compare, is_near_duplicate, read_small
 from .neighbours import CANDIDATE, CANDIDATES, nearest, scale_rows
 from .progress import Progress

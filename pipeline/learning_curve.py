@@ -17,8 +17,9 @@ from ..models.estimator import scores_of
 from ..models.heads import HEADS
 from .controls import NUMBERS
 from .evidence import Sampling
+from .ground import Ground
 from .intervals import Interval, mean_of_values
-from .judgements import Ground, Judgement
+from .judgements import Judgement
 from .progress import Progress
 from .seeds import separate_seeds
 from .units import format_points

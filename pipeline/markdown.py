@@ -5,9 +5,10 @@ from typing import Any
 
 from ..cache.table import SPLITS
 from .gains import describe_gain
-from .rendering import NO_BEST, Record
+from .rendering import Record
 from .scoreboard import CAPTION, COLUMNS, tabulate
 
+_NO_BEST = "There is no validation picture, so no run is shown to be better than another"
 _FIGURES = {
     "balanced accuracy": "balanced_accuracy",
     "macro F1": "macro_f1",
@@ -35,7 +36,7 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
     runs, split = report["runs"], report["split"]
     board = tabulate(report, every=True)
     counts = ", ".join(f"{runs[0]['metrics'][name]['images']:,} {name}" for name in SPLITS)
-    best = f"Best by validation: **{escape(report['best'])}**" if report["best"] else NO_BEST
+    best = f"Best by validation: **{escape(report['best'])}**" if report["best"] else _NO_BEST
     lines = [f"# Heads on {escape(report['dataset'])}", ""]
     lines += [*(f"- {escape(sentence)}." for sentence in report["verdict"]), ""]
     lines += [f"{best}. Pictures: {counts}.", ""]

@@ -15,6 +15,8 @@ from .choosing import choose_run
 from .classifier import find_sets
 from .errors import InvalidRequest, OtherNumbers
 from .examples import choose_examples
+from .ground import Ground
+from .inputs import Inputs
 from .material import Sight
 from .progress import Progress
 from .rendering import command_of
@@ -33,6 +35,7 @@ class Parent:
     run: Run
     features: FeatureSet
     sight: Sight
+    ground: Ground
     request: Request
     """That the features answer."""
 
@@ -50,7 +53,7 @@ class Parent:
     @property
     def weights(self) -> NDArray[np.float32]:
         """(n,) by which losses are multiplied: classes weigh alike where they do for the head, on average 1."""
-        labels, splits = self.sight.examples.labels, self.sight.examples.splits
+        labels, splits = self.ground.labels, self.ground.splits
         if not self.run.record["settings"].get("balanced"):
             return np.ones(len(labels), dtype=np.float32)
         weights = np.zeros(len(labels), dtype=np.float32)
@@ -62,8 +65,7 @@ class Parent:
 
     def probabilities(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return what the head says of some examples by their cached features, shape (n, c)."""
-        keys = [self.sight.examples.rows[row].key for row in rows]
-        return probabilities_of(self.head, self.features.read(keys))
+        return probabilities_of(self.head, self.ground.read(rows))
 
 
 def find_parent(store: FeatureStore, name: str, *, dataset: str | None, progress: Progress) -> Parent:
@@ -101,7 +103,9 @@ def find_parent(store: FeatureStore, name: str, *, dataset: str | None, progress
             f"{run.id} is of an earlier state of the data set {table.name}: train its head again with "
             f"{command_of(record, store=store.folder)}, and fine-tune that"
         )
-    return Parent(run, features, Sight(table, examples, features.recipe), request_of(store, features, progress))
+    sight = Sight(table, examples, features.recipe)
+    ground = Ground.of(Inputs(((features,),), dataset=table.name), examples)
+    return Parent(run, features, sight, ground, request_of(store, features, progress))
 
 
 def check_agreement(one: NDArray[np.floating], other: NDArray[np.floating], told: str) -> None:

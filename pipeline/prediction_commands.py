@@ -18,7 +18,7 @@ from .progress import SILENT, Progress
 from .progress import Counter as Counting
 
 if TYPE_CHECKING:
-    from .prediction import Prediction
+    from .prediction import Prediction, PredictionStream
 
 _JSON_LINES = (".jsonl", ".ndjson")
 _CSV = ".csv"
@@ -101,24 +101,11 @@ def predict_command(
             with _writing(out) as file:
                 _write(passing, file, top=stream.top, as_json=out.suffix.lower() in _JSON_LINES)
     drawn = None if grid is None else draw_predictions(grid, sample.predictions, *stream.classifier.seen)
+    seconds = round(time.monotonic() - started, 3)
     if out is not None and as_json:
-        print_json(
-            {
-                "run": stream.classifier.run.id,
-                "images": stream.images,
-                "predicted": counted.predicted,
-                "rejected": counted.rejected,
-                "unreadable": counted.unreadable,
-                "classes": {str(label): counted.classes[label] for label in stream.classifier.classes_},
-                "temperature": stream.classifier.temperature,
-                "threshold": stream.threshold.to_json() if stream.threshold else None,
-                "out": str(out),
-                "grid": None if grid is None else str(grid),
-                "seconds": round(time.monotonic() - started, 3),
-            }
-        )
+        print_json({**_sum_up(stream, counted), "out": str(out), "grid": grid and str(grid), "seconds": seconds})
     where = f" in {out}" if out is not None else ""
-    told = f"{_pictures(stream.images)}{where}: {counted} ({time.monotonic() - started:.1f} s)"
+    told = f"{_pictures(stream.images)}{where}: {counted} ({seconds:.1f} s)"
     if out is not None and not as_json:
         click.echo(told)
     else:
@@ -127,6 +114,19 @@ def predict_command(
         progress.say(f"{drawn} of them are drawn in {grid}")
     if counted.unreadable == stream.images:
         raise TooManyUnreadable(f"no picture could be read ({counted.first}): expected at least one")
+
+
+def _sum_up(stream: "PredictionStream", counted: "_Counted") -> dict[str, Any]:
+    return {
+        "run": stream.classifier.run.id,
+        "images": stream.images,
+        "predicted": counted.predicted,
+        "rejected": counted.rejected,
+        "unreadable": counted.unreadable,
+        "classes": {str(label): counted.classes[label] for label in stream.classifier.classes_},
+        "temperature": stream.classifier.temperature,
+        "threshold": stream.threshold.to_json() if stream.threshold else None,
+    }
 
 
 def _pictures(count: int) -> str:

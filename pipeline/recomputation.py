@@ -18,9 +18,9 @@ from ..models.errors import UnsuitableSetting
 from ..models.taps import Tap
 from .errors import NoImages
 from .feed import Frame, Picture, decoding_ahead
+from .holdings import choose_folders
 from .progress import SILENT, Progress
 from .reopening import find_network, request_of
-from .upkeep import choose_folders
 
 
 @dataclass(frozen=True, slots=True)

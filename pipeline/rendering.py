@@ -1,4 +1,4 @@
-"""The words and numbers of runs: the command that trains one again, cells of a table, CSV."""
+"""The words and numbers of runs: the command that trains one again, what tells it from others, CSV."""
 
 import csv
 import io
@@ -13,16 +13,10 @@ from .augmentation import STANDARD, augment_names
 from .evaluation import WITH_INTERVAL
 from .inputs import JOINT
 from .tuning import FINE_TUNED, Tuning
-from .units import format_size
 
 Record = dict[str, Any]
 """The content of a run's run.json."""
 
-COLUMNS = ("backbone", "head", "settings", "validation", "test", "macro F1", "log loss", "seconds", "size")
-CAPTION = (
-    "Accuracy in percent with its 95 % interval; macro F1 and log loss on the test split; best by validation first."
-)
-NO_BEST = "There is no validation picture, so no run is shown to be better than another"
 _COSTS = (
     "seconds_to_extract",
     "seconds_to_train",
@@ -83,23 +77,6 @@ def _chosen(record: Record) -> Record:
     return {name: value for name, value in record["settings"].items() if value != defaults[name]}
 
 
-def cells_of(record: Record) -> list[str]:
-    """Return the cells of one run, in the order of `COLUMNS`."""
-    metrics = record["metrics"]
-    judged = metrics["test"]
-    return [
-        record["inputs"],
-        record["head"],
-        describe_settings(record),
-        _percent(metrics["validation"]),
-        _percent(judged),
-        "-" if judged["macro_f1"] is None else f"{judged['macro_f1']:.3f}",
-        "-" if judged["log_loss"] is None else f"{judged['log_loss']:.3f}",
-        f"{record['seconds']:.1f}",
-        format_size(record["head_bytes"]),
-    ]
-
-
 def describe_settings(record: Record, *, seed: bool = True) -> str:
     """Return what tells a run from others of its head, as `name=value`, with or without its seed."""
     settings = _settings(record)
@@ -131,13 +108,6 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _percent(metrics: Record) -> str:
-    if metrics["accuracy"] is None:
-        return "-"
-    low, high = metrics["accuracy_interval"]
-    return f"{100 * metrics['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def to_csv(report: Record) -> str:

@@ -22,8 +22,9 @@ from .errors import InvalidRequest
 from .evaluation import confusion_matrix
 from .expectations import read_expectation
 from .figures import draw_confusion, draw_curves
+from .ground import Ground
 from .inputs import JOINT
-from .judgements import Ground, judge_runs
+from .judgements import judge_runs
 from .markdown import to_markdown
 from .progress import SILENT, Progress
 from .remains import draw_remains

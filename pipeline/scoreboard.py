@@ -1,4 +1,4 @@
-"""The table of the report: a row per family of runs, the best first, then the controls. From report.json."""
+"""The table of runs: in the report a row per family, the best first, then the controls; before it a row per run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ CAPTION = (
     "the same pictures, its interval as wide as the number of comparisons asks. ms: per picture at prediction; train:\n"
     "seconds; MB: with the backbone. Below the line controls, which must not be good or need no training."
 )
-LIKE_BEST = "best"
+TRAINED = ("backbone", "head", "settings", "validation", "test", "train")
+"""What is known of a run before there is a report."""
+TRAINED_CAPTION = "Accuracy in percent; test with its 95 % interval; train: seconds. Compare them: report-heads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,48 +54,52 @@ def _rows(report: Record) -> Iterator[tuple[str, ...]]:
         if rival is not None and len(members) > 1:
             # One run is compared, the row is of all.
             difference = f"{difference} seed {rival['seed']}"
-        difference = LIKE_BEST if number == 0 and report["best"] else difference
+        difference = "best" if number == 0 and report["best"] else difference
         yield _run_cells(members, seeds.get(family), report["split"], difference)
+
+
+def cells_of(record: Record, *, seed: bool = True) -> tuple[str, ...]:
+    """Return the cells of one run, in the order of `TRAINED`; without its seed where the row is of several."""
+    validation, test = record["metrics"]["validation"]["accuracy"], record["metrics"]["test"]
+    settings = describe_settings(record, seed=seed)
+    return (
+        record["inputs"],
+        record["head"],
+        settings,
+        _percent(validation),
+        _with_interval(test["accuracy"], test["accuracy_interval"]),
+        f"{record['seconds']:.1f}",
+    )
 
 
 def _run_cells(members: Sequence[Record], seeds: Record | None, split: str | None, difference: str) -> tuple[str, ...]:
     first, cost = members[0], members[0]["cost"]
-    settings = describe_settings(first, seed=len(members) == 1)
-    validation, test = first["metrics"]["validation"], _percent(first["metrics"]["test"])
-    middle = validation["accuracy"]
+    backbone, head, settings, validation, test, train = cells_of(first, seed=len(members) == 1)
     if len(members) > 1:
-        settings = f"{settings} {len(members)} seeds".strip()
+        several = "runs" if len({run["seed"] for run in members}) < len(members) else "seeds"
+        settings = f"{settings} {len(members)} {several}".strip()
     if seeds is not None:
-        middle = seeds["validation"]
+        validation = _percent(seeds["validation"])
         if split == "test":
-            test = _percent({"accuracy": seeds["mean"], "accuracy_interval": seeds["interval"]})
+            test = _with_interval(seeds["mean"], seeds["interval"])
     milliseconds = cost["milliseconds"]
     return (
-        first["inputs"],
-        first["head"],
+        backbone,
+        head,
         settings,
-        "-" if middle is None else f"{100 * middle:.1f}",
+        validation,
         test,
         difference,
         "-" if milliseconds is None else f"{'≤ ' if cost['at_most'] else ''}{milliseconds:.1f}",
-        f"{first['seconds']:.1f}",
+        train,
         "-" if cost["bytes"] is None else f"{cost['bytes'] / 1e6:.1f}",
     )
 
 
 def _control_cells(control: Record) -> tuple[str, ...]:
-    validation = control["metrics"]["validation"]["accuracy"]
-    return (
-        control["inputs"] or "-",
-        control["name"],
-        "",
-        "-" if validation is None else f"{100 * validation:.1f}",
-        _percent(control["metrics"]["test"]),
-        "",
-        "",
-        "",
-        "",
-    )
+    validation, test = control["metrics"]["validation"]["accuracy"], control["metrics"]["test"]
+    told = _with_interval(test["accuracy"], test["accuracy_interval"])
+    return (control["inputs"] or "-", control["name"], "", _percent(validation), told, "", "", "", "")
 
 
 def _difference(comparison: Record | None) -> str:
@@ -105,8 +111,9 @@ def _difference(comparison: Record | None) -> str:
     return f"{format_points(-comparison['difference'], sign=True)} [{format_points(low)}, {format_points(high)}]"
 
 
-def _percent(metrics: Record) -> str:
-    if metrics["accuracy"] is None:
-        return "-"
-    low, high = metrics["accuracy_interval"]
-    return f"{100 * metrics['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _with_interval(share: float | None, interval: Sequence[float] | None) -> str:
+    return "-" if interval is None else f"{_percent(share)} [{_percent(interval[0])}, {_percent(interval[1])}]"

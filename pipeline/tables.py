@@ -6,7 +6,7 @@ Another column can be the group (`--group COLUMN`); the rest is left alone and n
 import csv
 import io
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -67,42 +67,44 @@ def read_table(path: Place, labelling: Labelling) -> Table:
     notes = []
     if unused := [column for column in columns if column not in used]:
         notes.append(f"columns of {name} that are not used: {', '.join(unused)}")
-    by_path: dict[str, tuple[int, Found]] = {}
-    skipped: list[Skipped] = []
-    repeated = 0
-    for line, record in records:
-        found = _found(f"{path}, line {line}", record, labelling, group_column)
-        earlier = by_path.get(found.path)
-        if earlier is None:
-            by_path[found.path] = line, found
-        elif earlier[1] == found:
-            repeated += 1
-        else:
-            raise InvalidRequest(
-                f"{path} names {found.path} in line {earlier[0]} and again in line {line} with another label, split "
-                "or group: expected one line per picture, remove one of them"
-            )
-    if not by_path:
-        raise NoImages(f"no pictures in {path}: expected a line such as cats/1.jpg,cat under the header {_header()}")
-    places = {each: place_within(root, each) for each in by_path}
+    lines = [(line, _found(f"{path}, line {line}", record, labelling, group_column)) for line, record in records]
+    named = _once_each(lines, path)
+    if len(named) < len(lines):
+        notes.append(f"lines of {name} that say the same as an earlier one: {len(lines) - len(named):,}")
+    places = {each: place_within(root, each) for each in named}
     stamps = _stamp(places)
-    for each, (line, _) in list(by_path.items()):
-        place = places[each]
-        stamp = stamps.get(each)
-        reason = _why_unusable(place) if isinstance(place, Path) else stamp if isinstance(stamp, str) else None
-        if reason:
-            skipped.append(Skipped(each, f"{reason}: named in {name}, line {line}"))
-            del by_path[each]
-    if not by_path:
+    missing = {each: reason for each, place in places.items() if (reason := _why_missing(place, stamps.get(each)))}
+    skipped = [Skipped(each, f"{reason}: named in {name}, line {named[each][0]}") for each, reason in missing.items()]
+    if len(skipped) == len(named):
         raise NoImages(
             f"none of the {len(skipped):,} pictures that {path} names is there: expected URLs, or paths relative to "
             f"{root}, found {first_few([each.path for each in skipped])} ({skipped[0].reason})"
         )
-    if repeated:
-        notes.append(f"lines of {name} that say the same as an earlier one: {repeated:,}")
-    files = tuple(found for _, (_, found) in sorted(by_path.items()))
+    files = tuple(found for each, (_, found) in sorted(named.items()) if each not in missing)
     there = {each: stamp for each, stamp in stamps.items() if isinstance(stamp, Stamp)}
     return Table(root, name, files, tuple(skipped), tuple(notes), there)
+
+
+def _once_each(lines: Iterable[tuple[int, Found]], path: Place) -> dict[str, tuple[int, Found]]:
+    """Return what lines say of pictures, by their paths, each with the number of its first line."""
+    named: dict[str, tuple[int, Found]] = {}
+    for line, found in lines:
+        first, said = named.setdefault(found.path, (line, found))
+        if said != found:
+            raise InvalidRequest(
+                f"{path} names {found.path} in line {first} and again in line {line} with another label, split "
+                "or group: expected one line per picture, remove one of them"
+            )
+    if not named:
+        raise NoImages(f"no pictures in {path}: expected a line such as cats/1.jpg,cat under the header {_header()}")
+    return named
+
+
+def _why_missing(place: Place, stamp: Stamp | str | None) -> str | None:
+    """Return why a picture is not to be had; of what lies elsewhere, its stamp may be the reason."""
+    if isinstance(place, Path):
+        return _why_unusable(place)
+    return stamp if isinstance(stamp, str) else None
 
 
 def _stamp(places: Mapping[str, Place]) -> dict[str, Stamp | str]:

@@ -1,43 +1,27 @@
 """Stage two: a head is trained on stored features; the pictures are not needed any more.
 
-The training split is learned from, the validation split chooses (settings, when to stop, the
-temperature), and the test split is touched once, at the end. `fitting` says which head says what.
+What is asked for is found in the store, a lesson is made of it (see `lesson`), and what comes of that is kept as a run.
 """
 
-import time
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..cache.files import write_json
-from ..cache.part import keys_to_array
-from ..cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_history, write_predictions
+from ..cache.part import keys_from_array
+from ..cache.runs import FORMAT, Run, new_run, read_run, write_history, write_predictions
 from ..cache.store import FeatureStore
-from ..cache.table import SPLITS
-from ..models.errors import UnsuitableRows
-from ..models.estimator import Head, score_rows, scores_of
-from ..models.folds import assign_folds
-from ..models.heads import HEADS, HeadRecord, find_head
-from ..models.streaming import Matrix, StreamedRows, cut
+from ..models.heads import HEADS, find_head
+from ..models.streaming import Matrix
 from .errors import InvalidRequest
-from .evaluation import evaluate
-from .examples import Examples, choose_examples
-from .fitting import Fitted, Material, fit_heads, scores_are_probabilities
+from .examples import choose_examples
 from .gathering import gather_rows
-from .inputs import JOINT, Inputs, choose_inputs, extraction_command
+from .ground import Ground
+from .inputs import Inputs, choose_inputs, extraction_command
+from .lesson import Learned, Lesson, learn
 from .memory import machine_memory
 from .progress import SILENT, Progress
 from .provenance import describe_environment
-
-FOLDS = 5
-"""So many where there are no validation pictures to choose with."""
-_TIMED = 1024
-"""Pictures in the batch that tells how long a head takes."""
-Scores = NDArray[np.float64]
 
 
 def train_heads(
@@ -155,128 +139,27 @@ def train_head(
     kept = FeatureStore(store, results)
     record = find_head(head)
     complete = record.complete(settings or {})
-    if not tune:
-        complete = record.settle(complete)
     table = kept.find_dataset(dataset)
     source = choose_inputs(kept, backbone, features, views=views, augment=augment, dataset=table.name)
     _check(source, table.name, tta=tta, folds=folds)
-    examples = choose_examples(table, source.keys, kept)
-    inputs = {
-        "format": FORMAT,
-        "head": head,
-        "settings": complete,
-        "seed": seed,
-        "dataset": table.name,
-        "features": source.digest,
-        "views": [JOINT.join(each.digest for each in sets) for sets in source.views[1:]],
-        "tta": tta,
-        "folds": folds,
-        "refit": refit,
-        "calibrated": calibrated,
-        "examples": examples.digest,
-    }
-    identity = run_id(head, source.backbone, inputs)
-    existing = kept.find_run(identity)
+    lesson = Lesson(
+        head=record,
+        settings=complete if tune else record.settle(complete),
+        table=table,
+        ground=Ground.of(source, choose_examples(table, source.keys, kept)),
+        seed=seed,
+        tta=tta,
+        folds=folds,
+        refit=refit,
+        calibrated=calibrated,
+    )
+    existing = kept.find_run(lesson.run)
     if existing is not None and not force:
-        progress.say(f"{identity}: trained before, nothing to do (--force trains it again)")
+        progress.say(f"{existing.id}: trained before, nothing to do (--force trains it again)")
         return existing
-
-    labels, parts = examples.labels, _parts(examples)
-    keys = [row.key for row in examples.rows]
-    X = gather_rows(
-        source,
-        keys,
-        trained=parts[0].stop,
-        classes=len(examples.classes),
-        streams=record.streams(complete),
-        head=head,
-        memory=machine_memory() // 2 if memory is None else memory,
-        folder=kept.results,
-        progress=progress,
-    )
+    X = _gather(lesson, machine_memory() // 2 if memory is None else memory, kept.results, progress)
     source.note_use()
-    material = _material(examples, X, parts, len(source.views) - 1)
-    pictures = cut(X, slice(material.first, None))
-    folds, notes = _ways(record, complete, material, folds, seed)
-    started = time.monotonic()
-    fitted = fit_heads(record, complete, material, seed=seed, refit=refit, folds=folds)
-    seconds = time.monotonic() - started
-    refitted = fitted.head is not fitted.selection
-
-    def say(trained: Head, part: slice) -> Scores:
-        # A head is asked of its splits alone, so that test pictures are touched by no other.
-        if part.start == part.stop:
-            return np.zeros((0, len(examples.classes)))
-        said = [score_rows(trained, cut(pictures, part))]
-        if tta:
-            views, bites = range(1, len(source.views)), _bites(part, X)
-            said += [np.concatenate([scores_of(trained, source.read(keys[b], v))[0] for b in bites]) for v in views]
-        return np.asarray(np.mean(said, axis=0))
-
-    seen = slice(0, parts[1].stop)
-    known, test = say(fitted.selection, seen), say(fitted.head, parts[2])
-    honest = (fitted.held_out, slice(0, seen.stop)) if fitted.held_out is not None else (known[parts[1]], parts[1])
-    are_probabilities = scores_are_probabilities(fitted.head)
-    temperature = None
-    if calibrated:
-        temperature, sure = _calibrate(honest[0], labels[honest[1]], are_probabilities=are_probabilities)
-        known, test, honest = sure(known), sure(test), (sure(honest[0]), honest[1])
-        are_probabilities = True
-    milliseconds = _time(fitted.head, pictures[:_TIMED])
-    groups = examples.groups
-    metrics = {
-        split: evaluate(
-            labels[part], scores, are_probabilities=are_probabilities, groups=None if groups is None else groups[part]
-        )
-        for split, scores, part in zip(
-            SPLITS, (known[parts[0]], honest[0], test), (parts[0], honest[1], parts[2]), strict=True
-        )
-    }
-    # What heads that have not seen them say of training pictures is worth more than what one says that has.
-    told = known if fitted.held_out is None else honest[0]
-    scores = np.concatenate([told, test])
-    predictions = Predictions(
-        keys=keys_to_array(keys),
-        labels=labels,
-        splits=examples.splits,
-        predicted=scores.argmax(axis=1).astype(np.int32),
-        scores=scores.astype(np.float32),
-        are_probabilities=are_probabilities,
-        out_of_fold=fitted.held_out is not None,
-    )
-    about = {
-        "run": identity,
-        "backbone": source.backbone,
-        "inputs": source.label,
-        "head": head,
-        "dataset": table.name,
-        "settings": complete,
-        "seed": seed,
-        "metrics": metrics,
-        "found": fitted.facts,
-        "folds": folds,
-        "refit": refitted,
-        "temperature": temperature,
-        "warnings": [*source.notes, *examples.warnings, *notes, *fitted.warnings],
-        "classes": list(examples.classes),
-        "features_digest": source.digest,
-        "views": len(source.views),
-        "augment": source.views[-1][0].recipe.augment,
-        "tta": tta,
-        "dataset_digest": table.digest,
-        "examples_digest": examples.digest,
-        "seconds": round(seconds, 3),
-        "head_milliseconds": milliseconds,
-        "request": {"folds": inputs["folds"], "refit": refit, "calibrated": calibrated},
-    }
-    return _write_run(kept.run_folder(identity), about, fitted, predictions, progress)
-
-
-def _time(head: Head, X: NDArray[np.float32]) -> float:
-    """Return milliseconds per picture of a head that has been used before, on one batch."""
-    started = time.perf_counter()
-    scores_of(head, X)
-    return round(1000 * (time.perf_counter() - started) / len(X), 6)
+    return _write_run(kept.run_folder(lesson.run), learn(lesson, X), progress)
 
 
 def _check(source: Inputs, dataset: str, *, tta: bool, folds: int | None) -> None:
@@ -289,84 +172,34 @@ def _check(source: Inputs, dataset: str, *, tta: bool, folds: int | None) -> Non
         raise InvalidRequest("--folds and --tta were given, expected one of them: folds judge pictures in one view")
 
 
-def _parts(examples: Examples) -> list[slice]:
-    """Return where each split begins and ends."""
-    bounds = np.searchsorted(examples.splits, np.arange(len(SPLITS) + 1))
-    return [slice(int(start), int(stop)) for start, stop in pairwise(bounds)]
+def _gather(lesson: Lesson, memory: int, folder: Path, progress: Progress) -> Matrix:
+    ground = lesson.ground
+    return gather_rows(
+        ground.inputs,
+        keys_from_array(ground.keys),
+        trained=ground.count("train"),
+        classes=len(ground.examples.classes),
+        streams=lesson.head.streams(lesson.settings),
+        head=lesson.head.name,
+        memory=memory,
+        folder=folder,
+        progress=progress,
+    )
 
 
-def _material(examples: Examples, X: Matrix, parts: list[slice], views: int) -> Material:
-    trained, seen = parts[0].stop, parts[1].stop
-    groups = np.arange(seen) if examples.groups is None else examples.groups[:seen]
-    return Material(cut(X, slice(0, views * trained + seen)), examples.labels[:seen], groups, trained, views)
-
-
-def _bites(part: slice, X: Matrix) -> list[slice]:
-    """Return pictures of a split that are in memory together: all, or, where X is streamed, a tenth of what may be."""
-    step = max(1, X.memory // 10 // (4 * X.shape[1])) if isinstance(X, StreamedRows) else part.stop - part.start
-    return [slice(start, min(start + step, part.stop)) for start in range(part.start, part.stop, step)]
-
-
-def _ways(
-    record: HeadRecord, settings: dict[str, Any], material: Material, folds: int | None, seed: int
-) -> tuple[int | None, list[str]]:
-    """Return by how many folds is chosen, and what is to be said where there are no validation pictures."""
-    if folds is not None or material.validation is not None:
-        return folds, []
-    fact = "no validation pictures"
-    if record.strength and settings[record.strength] is None and _can_be_shared(material, seed):
-        return FOLDS, [f"{fact}: {record.strength} is chosen by {FOLDS} folds of the training pictures"]
-    return None, [f"{fact}: runs cannot be compared by them"]
-
-
-def _can_be_shared(material: Material, seed: int) -> bool:
-    """Say whether FOLDS folds leave two classes to train on each."""
-    try:
-        fold = assign_folds(material.labels, material.groups, FOLDS, seed=seed)
-    except UnsuitableRows:
-        return False
-    return all(len(np.unique(material.labels[fold != number])) > 1 for number in range(FOLDS))
-
-
-def _calibrate(scores: Scores, labels: NDArray[np.int32], *, are_probabilities: bool) -> tuple[float, Any]:
-    """Return the temperature, and what makes probabilities of scores.
-
-    Raises
-    ------
-    InvalidRequest
-        There is no picture to find it on.
-    """
-    from ..models.temperature import calibrate, fit_temperature
-
-    if not len(scores):
-        raise InvalidRequest("--calibrate needs validation pictures, found none: add some, or give --folds 5")
-    temperature = fit_temperature(scores, labels, are_probabilities=are_probabilities)
-    return temperature, lambda some: calibrate(some, temperature, are_probabilities=are_probabilities)
-
-
-def _write_run(
-    folder: Path, about: dict[str, Any], fitted: Fitted, predictions: Predictions, progress: Progress
-) -> Run:
+def _write_run(folder: Path, learned: Learned, progress: Progress) -> Run:
+    about, fitted = learned.to_json(), learned.fitted
     with new_run(folder) as temporary:
         head = selection = temporary / f"head{fitted.head.suffix}"
         fitted.head.save(head)
-        if about["refit"]:
+        if learned.is_refit:
             selection = temporary / f"selection{fitted.selection.suffix}"
             fitted.selection.save(selection)
-        write_predictions(temporary / "predictions.h5", predictions)
+        write_predictions(temporary / "predictions.h5", learned.statements.predictions)
         if fitted.selection.history_:
             write_history(temporary / "history.csv", fitted.selection.history_)
-        write_json(
-            temporary / "run.json",
-            {
-                "format": FORMAT,
-                **about,
-                "head_file": head.name,
-                "selection_file": selection.name,
-                "head_bytes": head.stat().st_size,
-                **describe_environment(),
-            },
-        )
+        files = {"head_file": head.name, "selection_file": selection.name, "head_bytes": head.stat().st_size}
+        write_json(temporary / "run.json", {"format": FORMAT, **about, **files, **describe_environment()})
     progress.say(_summary(about))
     for warning in about["warnings"]:
         progress.warn(warning)

@@ -1,51 +1,26 @@
-"""Care of the store: what is in it, is it sound, and what may go.
+"""Care of the store: is it sound, and what may go.
 
-Each function is one of the commands `demijohn cache ...`. They go over feature sets chosen by
-backbone or digest, or over all.
+Each function is one of the commands `demijohn cache ...`. They go over families of feature sets chosen by
+backbone or digest, or over all (see `holdings`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import CacheError, DamagedFile, NothingLeft, UnknownFeatures
+from ..cache.errors import CacheError, DamagedFile, NothingLeft
 from ..cache.export import SUFFIXES, Exported, export_features
 from ..cache.features import FeatureSet
-from ..cache.files import PARTIAL, partial_name, remove, remove_leftovers, writing_errors
+from ..cache.files import partial_name, remove, remove_leftovers, writing_errors
 from ..cache.merging import merge_parts, prune_rows
 from ..cache.part import Key
-from ..cache.recipe import differences
 from ..cache.store import FeatureStore
 from ..cache.verification import Verification, repair_features, verify_features
 from .errors import InvalidRequest
+from .frozen import is_compiled_for
+from .holdings import choose_families, choose_folders, measure_folder
 from .progress import SILENT, Progress
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """One folder of features, as `cache list` shows it."""
-
-    name: str
-    """Of the folder: backbone and the first digits of the digest."""
-    backbone: str
-    digest: str
-    rows: int
-    width: int
-    parts: int
-    bytes: int
-    """On disk, with superseded parts."""
-    last_use: str | None
-    """When rows were last asked for or added, ISO 8601 in UTC."""
-    differences: tuple[str, ...]
-    """From the set of this backbone that was used last, as `field: there -> here`."""
-    problem: str | None
-    """Why it cannot be read; None where it can."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in _fields(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +46,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a care of one feature set changed."""
+    """What a care of one feature set, or of one family, changed."""
 
     name: str
     rows: int
@@ -86,22 +61,22 @@ class Change:
         return {"features": self.name, "rows": self.rows, "bytes": self.bytes, "done": self.done}
 
 
-def list_features(*, store: str | Path = "bottlenecks") -> list[Holding]:
-    """Return what features a store holds, the last used first."""
-    kept = FeatureStore(store)
-    found = kept.survey()
-    readable = sorted(
-        (features for _, features in found if isinstance(features, FeatureSet)),
-        key=lambda features: -(features.last_use or 0),
-    )
-    first = {features.recipe.backbone: features for features in reversed(readable)}
-    holdings = [_holding(features, first[features.recipe.backbone]) for features in readable]
-    for folder, error in found:
-        if isinstance(error, CacheError):
-            backbone, _, digest = folder.name.rpartition("-")
-            size = _size(folder)
-            holdings.append(Holding(folder.name, backbone, digest, 0, 0, 0, size, None, (), str(error)))
-    return holdings
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What `cache prune` changed."""
+
+    feature_sets: tuple[Change, ...]
+    engines: int
+    """Compiled backbones that went, since no feature set is of them."""
+    engine_bytes: int
+    """That they took."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "feature_sets": [each.to_json() for each in self.feature_sets],
+            "engines": {"removed": self.engines, "bytes": self.engine_bytes},
+        }
 
 
 def verify_cache(
@@ -163,9 +138,9 @@ def compact_cache(
     changes = []
     for each in _choose(FeatureStore(store), backbone, features):
         progress.say(f"merging the parts of {each.recipe.folder}")
-        before = _size(each.folder)
+        before = measure_folder(each.folder)
         done = merge_parts(each)
-        changes.append(Change(each.recipe.folder, 0, before - _size(each.folder), done))
+        changes.append(Change(each.recipe.folder, 0, before - measure_folder(each.folder), done))
     return changes
 
 
@@ -175,8 +150,11 @@ def prune_cache(
     backbone: str | None = None,
     features: str | None = None,
     progress: Progress = SILENT,
-) -> list[Change]:
-    """Remove rows whose pictures are in no data set, superseded and damaged parts, and leftovers.
+) -> Pruned:
+    """Remove what no data set needs: rows, superseded and damaged parts, leftovers, engines.
+
+    Compiled backbones of which there is no feature set go too, but for those of the last hour, and only
+    where all feature sets are chosen.
 
     Raises
     ------
@@ -200,13 +178,17 @@ def prune_cache(
         outcome = prune_rows(each, wanted)
         rows, size = outcome or (0, 0)
         changes.append(Change(each.recipe.folder, rows, size, outcome is not None))
-    return changes
+    engines = (0, 0)
+    if not backbone and not features:
+        recipes = [each.recipe for each in chosen]
+        engines = kept.compiled.prune(lambda made: any(is_compiled_for(made, recipe) for recipe in recipes))
+    return Pruned(tuple(changes), *engines)
 
 
 def remove_features(
     *, store: str | Path = "bottlenecks", backbone: str | None = None, features: str | None = None
 ) -> list[Change]:
-    """Remove whole feature sets, readable or not; each vanishes at once, under a `.partial` name first.
+    """Remove whole families, readable or not; each folder vanishes at once, under a `.partial` name first.
 
     Raises
     ------
@@ -220,13 +202,14 @@ def remove_features(
     if not backbone and not features:
         raise InvalidRequest("expected which features to remove: name them with --backbone NAME or --features DIGEST")
     kept, changes = FeatureStore(store), []
-    for folder in choose_folders(kept, backbone, features):
-        size, rows = _size(folder), _rows(folder)
-        with writing_errors(folder):
-            gone = partial_name(folder)
-            folder.rename(gone)
-        remove(gone)
-        changes.append(Change(folder.name, rows, size, done=True))
+    for family, folders in choose_families(kept, backbone, features).items():
+        size, rows = sum(map(measure_folder, folders)), sum(map(_rows, folders))
+        for folder in folders:
+            with writing_errors(folder):
+                gone = partial_name(folder)
+                folder.rename(gone)
+            remove(gone)
+        changes.append(Change(family, rows, size, done=True))
     remove_leftovers(kept.folder / "features")
     return changes
 
@@ -261,62 +244,8 @@ def export_cache(
     return export_features(kept.find_feature_set(backbone, features), kept.find_dataset(dataset), path)
 
 
-def choose_folders(store: FeatureStore, backbone: str | None, features: str | None) -> list[Path]:
-    """Return the folders of features that fit, those that cannot be read among them.
-
-    Raises
-    ------
-    UnknownFeatures
-        Nothing fits.
-    """
-    folders = {folder.name: folder for folder, _ in store.survey()}
-    return [folders[name] for name in choose_names(folders, str(store.folder), backbone, features)]
-
-
-def choose_names(names: Iterable[str], where: str, backbone: str | None, features: str | None) -> list[str]:
-    """Return the names of folders of features that fit; `where` they are, errors say.
-
-    Raises
-    ------
-    UnknownFeatures
-        None fits.
-    """
-    every = list(names)
-    fitting = [
-        name
-        for name in every
-        if backbone in (None, name.rpartition("-")[0]) and name.rpartition("-")[2].startswith((features or "")[:12])
-    ]
-    if not fitting:
-        raise UnknownFeatures(f"{where} holds no such features: expected one of {', '.join(every) or 'nothing'}")
-    return fitting
-
-
 def _choose(store: FeatureStore, backbone: str | None, features: str | None) -> list[FeatureSet]:
     return [FeatureSet.load(folder) for folder in choose_folders(store, backbone, features)]
-
-
-def _holding(features: FeatureSet, last: FeatureSet) -> Holding:
-    recipe, problem = features.recipe, None
-    rows, parts = 0, 0
-    try:
-        found = features.parts()
-        rows, parts = len(features.keys()), len(found)
-    except CacheError as error:
-        problem = str(error)
-    used = features.last_use
-    return Holding(
-        name=recipe.folder,
-        backbone=recipe.backbone,
-        digest=features.digest,
-        rows=rows,
-        width=0 if problem else features.width,
-        parts=parts,
-        bytes=_size(features.folder),
-        last_use=None if used is None else datetime.fromtimestamp(used, UTC).isoformat(timespec="seconds"),
-        differences=tuple(differences(last.recipe, recipe)),
-        problem=problem,
-    )
 
 
 def _rows(folder: Path) -> int:
@@ -325,11 +254,3 @@ def _rows(folder: Path) -> int:
         return len(FeatureSet.load(folder).keys())
     except (CacheError, OSError):
         return 0
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != PARTIAL)
-
-
-def _fields(record: Holding) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in Holding.__slots__}

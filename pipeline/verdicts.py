@@ -1,6 +1,6 @@
 """What follows from the judgements: who is better than whom, what choosing cost, whether a cheaper one would do.
 
-Runs that differ in the seed alone are one family. The best by validation is compared with one run of
+Runs of the same settings are one family, which the seed tells apart. The best by validation is compared with one run of
 each other family, so that seeds do not multiply the comparisons, and with its own seeds, of which
 none is called better.
 """
@@ -87,9 +87,12 @@ def name_runs(families: Mapping[str, Sequence[Judgement]]) -> dict[str, str]:
     names = {}
     for family, members in families.items():
         name = short[family] if shorts[short[family]] == 1 else long[family]
+        seeds = Counter(each.run.record["seed"] for each in members)
         for each in members:
-            plain = name if shorts[short[family]] == 1 or longs[name] == 1 else each.run.id
-            names[each.run.id] = plain if len(members) == 1 else f"{plain} seed {each.run.record['seed']}"
+            run, seed = each.run.id, each.run.record["seed"]
+            plain = name if shorts[short[family]] == 1 or longs[name] == 1 else run
+            twin = f" ({run})" if seeds[seed] > 1 else ""
+            names[run] = plain if len(members) == 1 else f"{plain} seed {seed}{twin}"
     return names
 
 
@@ -100,9 +103,10 @@ def separate_families(
     found = []
     for family, members in families.items():
         ground = members[0].ground
-        if len(members) < 2 or ground.count(split) < 2:
+        distinct = _one_per_seed(members)
+        if len(distinct) < 2 or ground.count(split) < 2:
             continue
-        seeds = separate_seeds(_rows(members, split), groups=ground.grouping(split))
+        seeds = separate_seeds(_rows(distinct, split), groups=ground.grouping(split))
         validation = [each.accuracy("validation") for each in members]
         known = [each for each in validation if each is not None]
         name = names[family].rpartition(" seed ")[0]
@@ -140,7 +144,8 @@ def compare_with_best(
     # Runs on features of other pictures may have none in common with it.
     there = [at for at in range(1, len(chosen)) if np.isin(judged[at].keys, judged[0].keys).any()]
     compared = compare_runs([judged[0], *(judged[at] for at in there)], reference=judged[0].run)
-    several = {members[0].likeness: members for members in families.values() if len(members) > 1}
+    distinct = [_one_per_seed(members) for members in families.values()]
+    several = {members[0].likeness: members for members in distinct if len(members) > 1}
     own = several.get(best.likeness)
     duels = []
     for at, comparison in zip(there, compared, strict=True):
@@ -228,6 +233,14 @@ def measure_choice(
     if len(alike) < 2:
         return measured, None
     return measured, expect_optimism(_rows(alike, "validation"), groups=ground.grouping("validation"))
+
+
+def _one_per_seed(members: Sequence[Judgement]) -> list[Judgement]:
+    """Return one run of each seed: twins, as an earlier demijohn and this one train them, say nothing of luck."""
+    first: dict[int, Judgement] = {}
+    for each in members:
+        first.setdefault(each.run.record["seed"], each)
+    return list(first.values())
 
 
 def _rows(members: Sequence[Judgement], split: str) -> Any:

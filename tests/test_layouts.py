@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,20 +9,19 @@ from pathlib import Path
 import pytest
 from demijohn.cache import FeatureStore
 from demijohn.pipeline import cli
+from support.pages import Block, blocks_of
 from support.pictures import encode, picture
 
-PAGE = (Path(__file__).parents[1] / "docs" / "layouts.md").read_text()
-BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 KINDS = {".jpg": "JPEG", ".png": "PNG"}
 
 
-def examples() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """Yield every example: a tree and the blocks up to the next tree, as language, name and text."""
-    found: list[list[tuple[str, str, str]]] = []
-    for language, name, text in BLOCK.findall(PAGE):
-        if language == "text" and text.split("\n")[0].endswith("/"):
+def examples() -> Iterator[tuple[str, list[Block]]]:
+    """Yield every example: a tree and the blocks up to the next tree."""
+    found: list[list[Block]] = []
+    for block in blocks_of("docs/layouts.md"):
+        if block.language == "text" and block.text.split("\n")[0].endswith("/"):
             found.append([])
-        found[-1].append((language, name, text))
+        found[-1].append(block)
     for number, blocks in enumerate(found):
         yield f"{number}", blocks
 
@@ -43,7 +41,7 @@ def paths_of(tree: str) -> Iterator[str]:
 
 
 def test_every_command_has_its_example() -> None:
-    options = " ".join(text for blocks in EXAMPLES.values() for language, _, text in blocks if language == "sh")
+    options = " ".join(block.text for blocks in EXAMPLES.values() for block in blocks if block.language == "sh")
     for option in ("label-level", "label-pattern", "split", "group", "group-pattern", "limit", "dataset"):
         assert f"--{option} " in options, option
 
@@ -53,31 +51,31 @@ def test_example(
     number: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    [(_, _, tree), *blocks] = EXAMPLES[number]
-    for seed, path in enumerate(paths_of(tree)):
+    tree, *blocks = EXAMPLES[number]
+    for seed, path in enumerate(paths_of(tree.text)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         if kind := KINDS.get(Path(path).suffix.lower()):
             Path(path).write_bytes(encode(picture(seed), kind))
     compared = 0
     told = ""
-    for language, name, text in blocks:
-        if name:
-            Path(name).write_text(text)
-        elif language == "sh":
-            for line in text.splitlines():
+    for block in blocks:
+        if block.name:
+            Path(block.name).write_text(block.text)
+        elif block.language == "sh":
+            for line in block.text.splitlines():
                 words = shlex.split(line)
                 extra = ["--heads", "logistic"] if "run" in words else []
                 words = [*words[words[0] == "demijohn" :], "--backbone", tiny, "--weights", "random", *extra]
                 cli.demijohn.main(words, standalone_mode=False)
             told = capsys.readouterr().err
-        elif language == "csv":
-            shown = list(csv.DictReader(io.StringIO(text)))
+        elif block.language == "csv":
+            shown = list(csv.DictReader(io.StringIO(block.text)))
             rows = [{column: getattr(row, column) for column in shown[0]} for row in FeatureStore().find_dataset().rows]
             # A table that shows a few lines shows them right; others show all.
             assert shown == (rows if len(shown) > 1 else [row for row in rows if row in shown])
             compared += 1
         else:
-            for line in text.splitlines():
+            for line in block.text.splitlines():
                 assert line in told.splitlines()
                 compared += 1
     assert compared

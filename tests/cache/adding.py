@@ -14,7 +14,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from demijohn.cache import FeatureSet, FeatureWriter, StoreNotWritable
+from demijohn.cache import FeatureSet, StoreNotWritable
+from demijohn.cache.writer import FeatureWriter
 from support.rows import feature_set, rows
 
 

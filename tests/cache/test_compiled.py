@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demijohn.cache import CompiledForms
+from demijohn.cache.compiled import CompiledForms
 
 MADE: dict[str, Any] = {"engine": "x", "weights": "ab", "taps": [["last", "avg"]], "versions": {"x": "1.0"}}
 
@@ -115,3 +115,20 @@ def test_the_manifest_says_what_it_was_made_of(tmp_path: Path) -> None:
     assert manifest["made_of"] == MADE
     assert set(manifest["files"]) == set(WHOLE)
     assert os.listdir(tmp_path) == [folder.name]
+
+
+def test_pruning_leaves_what_is_used_and_what_is_young(tmp_path: Path) -> None:
+    forms, compiler = CompiledForms(tmp_path), Compiler()
+    made = [MADE | {"weights": name} for name in ("used", "unused", "young", "broken")]
+    for each in made:
+        with forms.provide(each, compiler) as folder:
+            if each["weights"] == "broken":
+                (folder / "manifest.json").write_text("{")
+            if each["weights"] != "young":
+                os.utime(folder / "manifest.json", (0, 0))
+    count, size = forms.prune(lambda made: made["weights"] == "used")
+    assert count == 2
+    assert size > 2 * 5000
+    assert [forms.find(each) is not None for each in made] == [True, False, True, False]
+    assert not list(tmp_path.glob("*.partial"))
+    assert CompiledForms(tmp_path / "none").prune(bool) == (0, 0)

@@ -13,8 +13,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import FeatureSet, FeatureWriter, StoreNotWritable, merge_parts
+from demijohn.cache import FeatureSet, StoreNotWritable
 from demijohn.cache import merging as module
+from demijohn.cache.merging import merge_parts
+from demijohn.cache.writer import FeatureWriter
 from support.rows import WIDTH, feature_set, key, row, rows
 
 Adding = Callable[..., subprocess.Popen[str]]

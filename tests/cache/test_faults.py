@@ -7,7 +7,10 @@ from typing import Any
 
 import h5py
 import pytest
-from demijohn.cache import FeatureWriter, StoreNotWritable, merge_parts, verify_features
+from demijohn.cache import StoreNotWritable
+from demijohn.cache.merging import merge_parts
+from demijohn.cache.verification import verify_features
+from demijohn.cache.writer import FeatureWriter
 from support.rows import feature_set, key, rows
 
 CALLS = ("open", "write", "fsync", "replace", "link", "mkdir")

@@ -9,15 +9,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, FeatureSet, FeatureWriter, MissingFeatures, Probe, merge_parts
+from demijohn.cache import DamagedFile, FeatureSet, MissingFeatures
 from demijohn.cache.files import machine_name
+from demijohn.cache.merging import merge_parts
 from demijohn.cache.part import keys_from_array, keys_to_array, open_part
+from demijohn.cache.probe import Probe
+from demijohn.cache.writer import FeatureWriter
 from support.rows import PROBE, add, expected, feature_set, key, recipe, rows, visible
 
 
 def test_missing_rows_are_counted_and_the_command_is_named(tmp_path: Path) -> None:
     features = feature_set(tmp_path)
-    with pytest.raises(MissingFeatures, match="1 of 1 images have no features of xception"):
+    with pytest.raises(MissingFeatures, match="1 of 1 pictures have no features of xception"):
         features.read([key(1)])
     add(features, range(5))
     with pytest.raises(MissingFeatures, match=rf"2 of 6 .*{key(8).hex()[:12]}.*extract-features --backbone xception"):

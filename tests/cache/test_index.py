@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from demijohn.cache import FileIndex
-from demijohn.cache.index import Stamp, hash_bytes, hash_file
+from demijohn.cache.index import FileIndex, Stamp, hash_bytes, hash_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

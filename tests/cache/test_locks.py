@@ -10,8 +10,10 @@ from pathlib import Path
 
 import filelock
 import pytest
-from demijohn.cache import FeatureWriter, StoreNotWritable, merge_parts
+from demijohn.cache import StoreNotWritable
 from demijohn.cache.locks import locked
+from demijohn.cache.merging import merge_parts
+from demijohn.cache.writer import FeatureWriter
 from support.rows import feature_set, rows
 
 HOLD = "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); input()"

@@ -7,9 +7,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import FeatureSet, FeatureWriter, merge_parts
+from demijohn.cache import FeatureSet
 from demijohn.cache import merging as module
+from demijohn.cache.merging import merge_parts
 from demijohn.cache.part import write_part
+from demijohn.cache.writer import FeatureWriter
 from support.rows import WIDTH, add, expected, feature_set, key, rows, visible
 
 

@@ -1,6 +1,6 @@
 """A plan divides keys; each stands once."""
 
-from demijohn.cache import plan_extraction
+from demijohn.cache.plan import plan_extraction
 from hypothesis import given
 from hypothesis import strategies as st
 from support.rows import key

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from demijohn.cache import Probe
+from demijohn.cache.probe import Probe
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays

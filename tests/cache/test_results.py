@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import KeptResults, Result
+from demijohn.cache.results import KeptResults, Result
 
 
 class Maker:

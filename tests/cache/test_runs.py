@@ -12,10 +12,19 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, NewerFormat, Run, StoreNotWritable, run_id
+from demijohn.cache import DamagedFile, NewerFormat, Run, StoreNotWritable
 from demijohn.cache.files import machine_name
 from demijohn.cache.part import keys_to_array
-from demijohn.cache.runs import FORMAT, Predictions, list_runs, new_run, read_predictions, read_run, write_predictions
+from demijohn.cache.runs import (
+    FORMAT,
+    Predictions,
+    list_runs,
+    new_run,
+    read_predictions,
+    read_run,
+    run_id,
+    write_predictions,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.rows import rows

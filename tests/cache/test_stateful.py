@@ -9,18 +9,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import (
-    DamagedFile,
-    FeatureSet,
-    FeatureWriter,
-    MissingFeatures,
-    merge_parts,
-    merging,
-    prune_rows,
-    repair_features,
-    verify_features,
-)
+from demijohn.cache import DamagedFile, FeatureSet, MissingFeatures, merging
+from demijohn.cache.merging import merge_parts, prune_rows
 from demijohn.cache.part import open_part
+from demijohn.cache.verification import repair_features, verify_features
+from demijohn.cache.writer import FeatureWriter
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test

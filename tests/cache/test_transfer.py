@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, FeatureSet, NewerFormat, Probe, Unreachable, merge_parts, prune_rows
+from demijohn.cache import DamagedFile, FeatureSet, NewerFormat, Unreachable
 from demijohn.cache import transfer as module
+from demijohn.cache.merging import merge_parts, prune_rows
 from demijohn.cache.part import open_part
+from demijohn.cache.probe import Probe
 from demijohn.cache.shared import SharedCache
 from demijohn.cache.transfer import list_features, pull_features, push_features
 from support.rows import PROBE, WIDTH, add, expected, feature_set, key, recipe, rows, visible

@@ -5,8 +5,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import FeatureSet, FeatureWriter, merge_parts, repair_features, verify_features
+from demijohn.cache import FeatureSet
+from demijohn.cache.merging import merge_parts
 from demijohn.cache.part import keys_to_array, open_part, write_part
+from demijohn.cache.verification import repair_features, verify_features
+from demijohn.cache.writer import FeatureWriter
 from support.rows import WIDTH, feature_set, key, rows
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import FeatureWriter
+from demijohn.cache.writer import FeatureWriter
 from support.rows import expected, feature_set, key, row, rows, visible
 
 

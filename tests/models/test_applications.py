@@ -9,17 +9,12 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from demijohn.models import (
-    Backbone,
-    LocatedWeights,
-    Tap,
-    UnsuitableSetting,
-    load_extractor,
-    make_engine,
-)
+from demijohn.models import Backbone, LocatedWeights, UnsuitableSetting, load_extractor
 from demijohn.models.applications import APPLICATIONS
 from demijohn.models.backbone import INSIDE
 from demijohn.models.backend import import_keras
+from demijohn.models.engines import make_engine
+from demijohn.models.taps import Tap
 from demijohn.models.weights import digest_weights
 from numpy.typing import NDArray
 

@@ -8,18 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models import (
-    BACKBONES,
-    BadWeights,
-    LocatedWeights,
-    ModelError,
-    load_extractor,
-    load_head,
-    locate_weights,
-    make_engine,
-)
+from demijohn.models import BACKBONES, BadWeights, LocatedWeights, ModelError, load_extractor, load_head, locate_weights
 from demijohn.models.checkpoint import read_checkpoint
 from demijohn.models.efficientnet_lite import load_efficientnet_lite
+from demijohn.models.engines import make_engine
 from support.standin import TINY
 
 Encoder = Callable[..., bytes]

@@ -8,19 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models import (
-    BACKBONES,
-    ENGINES,
-    Tap,
-    UnsuitableEngine,
-    UnsuitableSetting,
-    choose_engine,
-    make_engine,
-    openvino_engine,
-)
+from demijohn.models import BACKBONES, UnsuitableEngine, UnsuitableSetting, openvino_engine
 from demijohn.models import engines as module
 from demijohn.models.devices import Device
+from demijohn.models.engines import ENGINES, choose_engine, make_engine
 from demijohn.models.openvino_engine import OpenVINOEngine
+from demijohn.models.taps import Tap
 from support.standin import TINY
 
 RATES = {"tiny": {"tensorflow": 30.0, "openvino": 20.0}, "other": {"tensorflow": 10.0, "openvino": 15.0}}

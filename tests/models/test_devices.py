@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models import UnsuitableSetting, make_engine
+from demijohn.models import UnsuitableSetting
 from demijohn.models import devices as module
 from demijohn.models.backend import import_tensorflow
 from demijohn.models.devices import CPU, Device, find_device, gpu_driver, list_gpus
+from demijohn.models.engines import make_engine
 from support.standin import TINY
 
 A100 = Device("NVIDIA A100", "/GPU:0")

@@ -19,10 +19,10 @@ from demijohn.models import (
     load_classifier,
     load_extractor,
     locate_weights,
-    make_engine,
 )
 from demijohn.models.checkpoint import read_checkpoint
 from demijohn.models.efficientnet_lite import Scaling, _torch_name, load_efficientnet_lite
+from demijohn.models.engines import make_engine
 from demijohn.pipeline.checking import check_backbone, imagenet_classes
 from numpy.typing import NDArray
 

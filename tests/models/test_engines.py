@@ -6,18 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models import (
-    BACKBONES,
-    Backbone,
-    Engine,
-    LocatedWeights,
-    ModelError,
-    Preprocessing,
-    load_extractor,
-    make_engine,
-)
+from demijohn.models import BACKBONES, Backbone, LocatedWeights, ModelError, Preprocessing, load_extractor
 from demijohn.models.backend import import_keras
-from demijohn.models.engines import ENGINES
+from demijohn.models.engine import Engine
+from demijohn.models.engines import ENGINES, make_engine
 from demijohn.models.weights import digest_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st

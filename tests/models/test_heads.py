@@ -21,9 +21,9 @@ from demijohn.models import (
     UnsuitableSetting,
     find_head,
     load_head,
-    scores_of,
 )
 from demijohn.models.backend import import_keras
+from demijohn.models.estimator import scores_of
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -480,7 +480,8 @@ def test_it_loads_in_another_process(trained: Any, rows: Callable[[int], Rows], 
 TRAIN = """
 import sys, numpy as np
 from pathlib import Path
-from demijohn.models import HEADS, find_head, load_head, scores_of
+from demijohn.models import HEADS, find_head, load_head
+from demijohn.models.estimator import scores_of
 X, y = np.random.default_rng(0).normal(size=(60, 5)).astype("f4"), np.arange(60) % 3
 for name, settings in [(name, {}) for name in HEADS if name != "dense"] + [("svm", {"kernel": "rbf"})]:
     head = find_head(name).make(settings, seed=0).fit(X, y, validation=(X, y))

@@ -11,17 +11,16 @@ from demijohn.models import (
     Backbone,
     BadWeights,
     MissingWeights,
-    Tap,
     UnknownBackbone,
     UnsuitableSetting,
-    list_layers,
     load_classifier,
     load_extractor,
     locate_weights,
-    make_engine,
 )
 from demijohn.models.backend import import_keras
+from demijohn.models.engines import make_engine
 from demijohn.models.hub import hub_backbone
+from demijohn.models.taps import Tap, list_layers
 from numpy.typing import NDArray
 
 SIDE = 16

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
-from demijohn.models import BACKBONES, Tap, load_extractor, load_head, locate_weights, make_engine
+from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights
 from demijohn.models.backbone import CAFFE, INSIDE, TORCH, Preprocessing
 from demijohn.models.backend import import_keras
+from demijohn.models.engines import make_engine
 from demijohn.models.heads import open_head
 from demijohn.models.network import CORE, build_core, build_network, run_network
+from demijohn.models.taps import Tap
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline

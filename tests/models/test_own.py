@@ -14,16 +14,15 @@ from demijohn.models import (
     Backbone,
     BadWeights,
     MissingWeights,
-    Tap,
     UnsuitableSetting,
-    list_layers,
     load_classifier,
     load_extractor,
     locate_weights,
-    make_engine,
 )
 from demijohn.models.backend import computing_in, import_keras
+from demijohn.models.engines import make_engine
 from demijohn.models.own import PREPROCESSINGS, own_backbone
+from demijohn.models.taps import Tap, list_layers
 from numpy.typing import NDArray
 
 SIZE = (12, 10)

@@ -2,16 +2,24 @@
 
 import numpy as np
 import pytest
-from demijohn.models.scaling import FLOOR, fit_scaler
+from demijohn.models.scaling import FLOOR, floor_deviation, make_scaler, measure_features
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
 
 Matrix = NDArray[np.float32]
 
 numbers = st.floats(-1e3, 1e3, width=32).filter(lambda number: number == 0 or abs(number) > 1e-3)
 matrices = arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=numbers)
+
+
+def fit_scaler(X: Matrix) -> StandardScaler:
+    """Return the scaler of rows that all count once."""
+    mean, deviation = measure_features(X, np.ones((1, len(X))))
+    scaler: StandardScaler = make_scaler(mean[0], floor_deviation(deviation)[0])
+    return scaler
 
 
 def draw(rows: int = 1000, width: int = 20, seed: int = 0) -> Matrix:
@@ -64,7 +72,7 @@ def test_it_is_finite_and_never_divides_by_less_than_a_share_of_the_median(X: Ma
     scaled = scaler.transform(X)
     assert np.isfinite(scaled).all()
     assert (scaler.scale_ > 0).all()
-    deviation = np.sqrt(scaler.var_)
+    deviation = measure_features(X, np.ones((1, len(X))))[1][0]
     assert (scaler.scale_ >= deviation * (1 - 1e-6)).all()
     if (deviation > 0).any():
         assert scaler.scale_.min() >= FLOOR * np.median(deviation[deviation > 0]) * (1 - 1e-6)

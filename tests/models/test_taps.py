@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models import LocatedWeights, Tap, UnknownLayer, UnsuitableSetting, load_extractor, make_engine
+from demijohn.models import LocatedWeights, UnknownLayer, UnsuitableSetting, load_extractor
 from demijohn.models.backend import import_keras
-from demijohn.models.taps import list_layers
+from demijohn.models.engines import make_engine
+from demijohn.models.taps import Tap, list_layers
 from numpy.typing import NDArray
 from support.standin import TINY
 

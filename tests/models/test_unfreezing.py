@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
-from demijohn.models import BACKBONES, ModelError, Tap, UnknownLayer, UnsuitableSetting, load_extractor, locate_weights
+from demijohn.models import BACKBONES, ModelError, UnknownLayer, UnsuitableSetting, load_extractor, locate_weights
 from demijohn.models.backend import import_keras
 from demijohn.models.network import build_core, build_stem
+from demijohn.models.taps import Tap
 from demijohn.models.unfreezing import check_moves, copy_weights, is_batch_norm, unfreeze
 from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline

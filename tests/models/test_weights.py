@@ -30,10 +30,10 @@ from demijohn.models import (
     load_classifier,
     load_extractor,
     locate_weights,
-    make_engine,
 )
 from demijohn.models.backbone import WeightsFile, keras_folder
 from demijohn.models.backend import import_keras, keras_version
+from demijohn.models.engines import make_engine
 from demijohn.models.heads import HEADS
 from demijohn.models.weights import digest_weights, fetch_weights
 from demijohn.pipeline.images import decode_image

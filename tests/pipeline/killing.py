@@ -20,9 +20,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import h5py
-from demijohn.cache import FeatureSet, FeatureStore, verify_features
+from demijohn.cache import FeatureSet, FeatureStore
 from demijohn.cache import writer as writing
 from demijohn.cache.part import Key
+from demijohn.cache.verification import verify_features
 from demijohn.pipeline import extract_features
 from support.pictures import write_classes
 from support.swift import use_swift_engine

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownFeatures
+from demijohn.cache.part import keys_from_array
 from demijohn.cache.runs import write_predictions
 from demijohn.models import BACKBONES, HEADS, BadWeights
 from demijohn.models.backend import import_keras
@@ -34,8 +35,8 @@ class World:
         """Return a file of each picture of a split, in the order of the run's predictions."""
         rows = {row.key: row.path for row in FeatureStore(self.store).find_dataset().rows}
         predictions = run.predictions
-        keys = predictions.keys[predictions.splits == split]
-        return [str(self.photos / rows[key.tobytes()]) for key in keys]
+        keys = keys_from_array(predictions.keys[predictions.splits == split])
+        return [str(self.photos / rows[key]) for key in keys]
 
 
 @pytest.fixture(scope="module")

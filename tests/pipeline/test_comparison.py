@@ -111,7 +111,7 @@ def test_what_only_the_seed_tells_apart_is_never_better() -> None:
     third = judged("C", np.arange(200) % 2 == 0)
     found = compare_runs([*alike, third])
     assert found[0].verdict == "seed only"
-    assert found[0].sentence == "A and B differ only in the seed: 20.0 points between them are luck of training"
+    assert found[0].sentence == "A and B have the same settings: 20.0 points between them are luck of training"
     # It is no comparison of the family: the other two are multiplied by 2 at most.
     assert max(each.p_adjusted / each.p for each in found[1:]) <= 2
 

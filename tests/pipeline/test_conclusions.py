@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import KeptResults
+from demijohn.cache.results import KeptResults
 from demijohn.pipeline import extract_features, report_heads, train_head
 from demijohn.pipeline.conclusions import raise_flags
 from demijohn.pipeline.judgements import judge_runs
@@ -119,10 +119,10 @@ def test_seeds_alone_claim_nothing(tmp_path: Path) -> None:
         add_run(store, f"seed{seed}", predict(ground, accuracy, seed=seed), ground, head="dense", seed=seed)
     made = report_heads(store=store.folder)
     assert [each["verdict"] for each in made.to_json()["comparisons"]] == ["seed only"]
-    assert made.verdict[1] == "The other runs differ from it only in the seed, so no difference is claimed"
+    assert made.verdict[1] == "The other runs have the same settings, so no difference is claimed"
     text = (store.report_folder / "report.md").read_text().replace("\\", "")
     assert "is better" not in text
-    assert "differ only in the seed" in text
+    assert "have the same settings" in text
     rows = [line for line in text.splitlines() if line.startswith("| xception | dense |")]
     assert len(rows) == 1
     assert "2 seeds" in rows[0]

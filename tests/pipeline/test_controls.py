@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import KeptResults
+from demijohn.cache.results import KeptResults
 from demijohn.pipeline import controls as controls_module
 from demijohn.pipeline import report_heads
 from demijohn.pipeline.controls import Control, draw_training, make_controls, shuffle_labels
-from demijohn.pipeline.judgements import Ground
+from demijohn.pipeline.ground import Ground
 from demijohn.pipeline.progress import SILENT
 from sklearn.neighbors import KNeighborsClassifier
 from support.trials import add_run, find_ground, make_store, predict

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from demijohn.cache import Speed
+from demijohn.cache.features import Speed
 from demijohn.pipeline import extract_features, train_head
 from demijohn.pipeline.costs import SHARED, UNKNOWN, measure_cost
 from support.trials import add_run, find_ground, make_store, predict

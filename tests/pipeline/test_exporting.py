@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
+from demijohn.cache.part import keys_from_array
 from demijohn.models import HEADS, UnsuitableSetting
 from demijohn.models.artefacts import ARTEFACTS
 from demijohn.models.backbones import BACKBONES
@@ -146,8 +147,9 @@ def test_a_calibrated_run_says_what_its_stored_predictions_say(head: str, store:
     _, predict = script.load_model(str(tmp_path / "out" / "model.keras"))
     stored = run.predictions
     names = {row.key: row.path for row in FeatureStore(store).find_dataset().rows}
-    for key, scores in zip(stored.keys[stored.splits == 2], stored.scores[stored.splits == 2], strict=True):
-        pixels = script.read_picture(str(store.parent / "photos" / names[key.tobytes()]))
+    test = stored.splits == 2
+    for key, scores in zip(keys_from_array(stored.keys[test]), stored.scores[test], strict=True):
+        pixels = script.read_picture(str(store.parent / "photos" / names[key]))
         np.testing.assert_allclose(predict(pixels)[0], scores, atol=1e-4)
 
 

@@ -18,14 +18,13 @@ from demijohn.cache import DamagedFile, FeatureStore
 from demijohn.cache.index import hash_bytes
 from demijohn.models import (
     BACKBONES,
-    ENGINES,
     MissingWeights,
     UnsuitableEngine,
     UnsuitableSetting,
     load_extractor,
     locate_weights,
-    make_engine,
 )
+from demijohn.models.engines import ENGINES, make_engine
 from demijohn.models.openvino_engine import OpenVINOEngine
 from demijohn.pipeline import (
     DatasetClash,

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from demijohn.cache import FileIndex, Row
-from demijohn.cache.index import hash_bytes
+from demijohn.cache import Row
+from demijohn.cache.index import FileIndex, hash_bytes
 from demijohn.pipeline.facts import jpeg_quality, read_facts
 from PIL import Image, ImageFile
 from support.pictures import encode

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownRun
+from demijohn.cache.part import keys_from_array
 from demijohn.models import UnknownLayer, UnsuitableSetting
 from demijohn.models.backbones import BACKBONES
 from demijohn.models.heads import open_head
@@ -27,6 +29,7 @@ from demijohn.pipeline import (
     train_head,
 )
 from demijohn.pipeline import finetuning as module
+from demijohn.pipeline.evaluation import evaluate
 from demijohn.pipeline.images import decode_image
 from PIL import Image
 from support.pictures import encode
@@ -97,8 +100,7 @@ def test_the_run_is_like_any_other(store: Path, made: Path) -> None:
     predictions, table = run.predictions, FeatureStore(store).find_dataset()
     paths = {row.key: made / "photos" / row.path for row in table.rows}
     network = open_head(run.folder / "network.keras")
-    # A key may end in zeros, which numpy leaves out of a scalar.
-    files = [paths[key.ljust(32, b"\0")] for key in predictions.keys.tolist()]
+    files = [paths[key] for key in keys_from_array(predictions.keys)]
     pixels = [decode_image(file.read_bytes(), (16, 16), "squash-bilinear") for file in files]
     logits = run_network(network, np.stack(pixels)).astype(np.float64)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -331,3 +333,22 @@ def test_after_a_kill_the_same_command_goes_on(store: Path) -> None:
     for split in ("train", "validation", "test"):
         assert resumed["metrics"][split]["log_loss"] == pytest.approx(whole["metrics"][split]["log_loss"], rel=1e-3)
     assert resumed["worth"]["sentence"].startswith("fine-tuning ")
+
+
+def test_intervals_know_of_groups_as_those_of_heads_do(store: Path) -> None:
+    kept = FeatureStore(store)
+    table = kept.find_dataset()
+    rows = tuple(replace(row, group=f"{row.split} {number // 8}") for number, row in enumerate(table.rows))
+    kept.save_dataset(replace(table, rows=rows))
+    groups = {row.key: row.group for row in rows}
+    run = tune(store, "0", epochs=1)
+    predictions = run.predictions
+    part = predictions.splits == 1
+    grouped = [groups[key] for key in keys_from_array(predictions.keys[part])]
+    expected = evaluate(
+        predictions.labels[part],
+        predictions.scores[part].astype(np.float64),
+        are_probabilities=True,
+        groups=np.unique(grouped, return_inverse=True)[1],
+    )
+    assert run.record["metrics"]["validation"]["accuracy_interval"] == expected["accuracy_interval"]

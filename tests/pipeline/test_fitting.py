@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
+from demijohn.cache.part import keys_from_array
 from demijohn.models import UnsuitableRows, UnsuitableSetting, load_head
 from demijohn.models.folds import assign_folds
 from demijohn.models.heads import HEADS
@@ -138,7 +139,7 @@ def test_calibrated_scores_are_probabilities_with_the_same_predictions(store: Pa
     assert sure.record["metrics"]["test"]["log_loss"] is not None
     features = FeatureStore(store).find_feature_set()
     test = sure.predictions.splits == 2
-    rows = features.read([key.tobytes() for key in sure.predictions.keys[test]])
+    rows = features.read(keys_from_array(sure.predictions.keys[test]))
     scores = load_head(sure.folder / sure.record["head_file"])(rows)
     told = calibrate(scores, temperature, are_probabilities=head == "logistic")
     np.testing.assert_allclose(told, sure.predictions.scores[test], rtol=1e-4)

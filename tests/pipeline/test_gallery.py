@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from demijohn.cache.part import keys_from_array
 from demijohn.cache.runs import Predictions
 from demijohn.pipeline.gallery import MISTAKES, PER_PAIR, SAMPLE, UNSURE, choose_judged, choose_pictures
 from hypothesis import given
@@ -14,7 +15,7 @@ def predictions(count: int, classes: int, *, seed: int = 0, probable: bool = Tru
     """Return random predictions over three splits, ordered by split and key."""
     random = np.random.default_rng(seed)
     scores = random.dirichlet(np.ones(classes), count) if probable else random.normal(size=(count, classes))
-    keys = np.array([random.bytes(31) + b"x" for _ in range(count)], dtype="S32")
+    keys = np.array([random.bytes(31) + b"\0" for _ in range(count)], dtype="S32")
     splits = np.sort(random.integers(0, 3, count)).astype(np.uint8)
     return Predictions(
         keys=keys,
@@ -33,8 +34,9 @@ NAMES = [f"class {index}" for index in range(40)]
 def test_whatever_the_predictions_the_pictures_are_theirs(count: int, classes: int, seed: int, probable: bool) -> None:
     judged = choose_judged(predictions(count, classes, seed=seed, probable=probable))
     gallery = choose_pictures(judged, NAMES[:classes])
-    truth = {bytes(key): NAMES[label] for key, label in zip(judged.keys, judged.labels, strict=True)}
-    told = {bytes(key): NAMES[label] for key, label in zip(judged.keys, judged.predicted, strict=True)}
+    keys = keys_from_array(judged.keys)
+    truth = {key: NAMES[label] for key, label in zip(keys, judged.labels, strict=True)}
+    told = {key: NAMES[label] for key, label in zip(keys, judged.predicted, strict=True)}
     pairs = [picture for pair in gallery.pairs for picture in pair.pictures]
     for picture in (*gallery.sample, *gallery.mistakes, *gallery.unsure, *pairs):
         assert (picture.truth, picture.predicted) == (truth[picture.key], told[picture.key])

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights, make_engine
+from demijohn.cache.part import keys_from_array
+from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights
+from demijohn.models.engines import make_engine
 from demijohn.pipeline import run
 from demijohn.pipeline.images import decode_image
 from PIL import Image
@@ -49,8 +51,8 @@ def test_cached_features_and_head_equal_the_same_network_end_to_end(store: Path,
     paths = {row.key: table.origin.root / row.path for row in table.rows}
     chosen = np.flatnonzero(predictions.splits == 2)[:8]
     pixels = [
-        decode_image(paths[predictions.keys[i].tobytes()].read_bytes(), backbone.input_size, backbone.resize)
-        for i in chosen
+        decode_image(paths[key].read_bytes(), backbone.input_size, backbone.resize)
+        for key in keys_from_array(predictions.keys[chosen])
     ]
     features = np.concatenate([engine.extract(np.stack(pixels[i : i + 4]))[0] for i in range(0, len(pixels), 4)])
     scores = load_head(trained.folder / trained.record["head_file"])(features)

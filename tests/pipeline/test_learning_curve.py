@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from demijohn.cache import KeptResults
+from demijohn.cache.results import KeptResults
 from demijohn.pipeline import train_head
 from demijohn.pipeline.judgements import Judgement, judge_runs
 from demijohn.pipeline.learning_curve import SIZES, Gain, LearningCurve, Point, draw_learning_curve

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.models import ENGINES
+from demijohn.cache.part import keys_from_array
+from demijohn.models.engines import ENGINES
 from demijohn.pipeline import InvalidRequest, NoImages, Prediction, TooManyUnreadable, cli, extract_features, predict
 from demijohn.pipeline import train_head as train
 from support.pictures import encode, picture
@@ -125,7 +126,7 @@ def test_the_precision_that_was_found_on_validation_holds_there(store: Path, pho
     held = stream.classifier.held_out
     keys = {row.key: row.path for row in FeatureStore(store).find_dataset().rows}
     stored = stream.classifier.run.predictions
-    paths = [str(photos / keys[key.tobytes()]) for key in stored.keys[stored.splits == 1]]
+    paths = [str(photos / keys[key]) for key in keys_from_array(stored.keys[stored.splits == 1])]
     assert stream.threshold is not None
     predicted = {each.path: each for each in stream}
     labels = stream.classifier.classes_[held.labels]

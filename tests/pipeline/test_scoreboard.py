@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from demijohn.pipeline import report_heads
-from demijohn.pipeline.scoreboard import CAPTION, COLUMNS, NUMBERS, tabulate
+from demijohn.pipeline.scoreboard import CAPTION, COLUMNS, NUMBERS, TRAINED, cells_of, tabulate
 from support.trials import add_run, find_ground, make_store, predict
 
 
@@ -35,6 +35,9 @@ def test_rows_and_their_cells(tmp_path: Path) -> None:
     assert [row[1] for row in board.controls] == ["majority", "10-NN", "centroid", "shuffled"]
     assert len(tabulate(report, every=True).controls) == 7
     assert all(len(row) == len(COLUMNS) for row in (*board.runs, *board.controls))
+    # What is told of a run when it has been trained is what the report says of it.
+    alone = dict(zip(TRAINED, cells_of(report["runs"][0]), strict=True))
+    assert alone == {name: cells[0][name] for name in TRAINED}
 
 
 def test_the_caption_fits_into_a_terminal() -> None:

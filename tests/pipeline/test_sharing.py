@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from demijohn.cache import FeatureStore, verify_features
+from demijohn.cache import FeatureStore
+from demijohn.cache.verification import verify_features
 from support.pictures import encode, picture, write_classes
 from support.powers import obey_permissions
 from support.swift import start

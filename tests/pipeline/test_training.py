@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore, MissingFeatures, UnknownDataset, UnknownFeatures
+from demijohn.cache.part import keys_from_array
 from demijohn.models import HEADS, load_head
 from demijohn.pipeline import NotTrainable, extract_features, train_head
 from support.pictures import encode, picture, write_classes
@@ -36,7 +37,7 @@ def test_a_run_holds_everything_and_its_head_gives_its_predictions(store: Path, 
     assert record["dataset_digest"] == kept.find_dataset().digest
     assert record["versions"]["keras"]
     predictions = run.predictions
-    keys = [key.tobytes() for key in predictions.keys]
+    keys = keys_from_array(predictions.keys)
     rows, test = kept.find_feature_set().read(keys), predictions.splits == 2
     for file, part in ((record["head_file"], test), (record["selection_file"], ~test)):
         scores = load_head(run.folder / file)(rows[part])
@@ -99,7 +100,7 @@ def test_unreadable_pictures_are_left_out_and_missing_ones_are_an_error(
     other = tmp_path / "other"
     extract_features(photos / "red", backbone=tiny, weights="random", store=other, dataset="part")
     shutil.copytree(store / "datasets", other / "datasets", dirs_exist_ok=True)
-    with pytest.raises(MissingFeatures, match=r"2\d of 3\d images have no features of tiny.*run extract-features"):
+    with pytest.raises(MissingFeatures, match=r"2\d of 3\d pictures have no features of tiny.*run extract-features"):
         train_head("logistic", store=other, dataset="photos")
 
 
@@ -150,7 +151,7 @@ def test_the_test_split_is_touched_once_and_only_at_the_end(store: Path, monkeyp
 
     monkeypatch.setattr(LogisticHead, "fit", watching)
     run = train_head("logistic", store=store)
-    test_keys = [key.tobytes() for key in run.predictions.keys[run.predictions.splits == 2]]
+    test_keys = keys_from_array(run.predictions.keys[run.predictions.splits == 2])
     test_rows = {row.tobytes() for row in FeatureStore(store).find_feature_set().read(test_keys)}
     assert len(seen) == 3, "selection head with validation rows, and the head that is used"
     assert not test_rows & {row.tobytes() for matrix in seen for row in matrix}

@@ -2,15 +2,15 @@
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from demijohn.cache import DamagedFile, FeatureStore, NothingLeft, UnknownFeatures, verify_features
+from demijohn.cache import DamagedFile, FeatureStore, NothingLeft, UnknownFeatures
 from demijohn.cache.part import open_part
+from demijohn.cache.verification import verify_features
 from demijohn.pipeline import (
     Extraction,
     InvalidRequest,
@@ -18,7 +18,6 @@ from demijohn.pipeline import (
     compact_cache,
     export_cache,
     extract_features,
-    list_features,
     prune_cache,
     recompute_rows,
     remove_features,
@@ -40,44 +39,6 @@ def damage(store: Path) -> Path:
     content[open_part(path, features.digest).offset + 5] ^= 4
     path.write_bytes(content)
     return path
-
-
-def test_the_list_says_what_there_is_and_in_what_it_differs(swift: str, photos: Path, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    assert list_features(store=store) == []
-    extract(photos, store)
-    extract(photos, store, weights="random:1")
-    old = time.time() - 1000
-    os.utime(
-        FeatureStore(store).generations(FeatureStore(store).feature_sets()[0].recipe)[0].folder / "last-use", (old, old)
-    )
-    first, second = list_features(store=store)
-    assert (first.rows, first.width, first.parts, first.problem) == (36, 8, 1, None)
-    assert first.bytes > 36 * 64
-    assert first.differences == ()
-    assert [each.partition(":")[0] for each in second.differences] == ["weights"]
-    assert (first.last_use or "") > (second.last_use or "")
-    train_head("logistic", features=second.digest, store=store)
-    assert list_features(store=store)[0].digest == second.digest
-
-
-def test_a_set_that_cannot_be_read_is_listed_and_hides_no_other(swift: str, photos: Path, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    extract(photos, store)
-    bad = store / "features" / "xception-0123456789ab"
-    bad.mkdir()
-    (bad / "recipe.json").write_text("{")
-    good, listed = list_features(store=store)
-    assert (good.backbone, good.rows) == ("tiny", 36)
-    assert (listed.backbone, listed.digest) == ("xception", "0123456789ab")
-    assert "is damaged" in (listed.problem or "")
-    train_head("logistic", store=store)
-    with pytest.raises(DamagedFile, match="--repair"):
-        check_verified(verify_cache(store=store))
-    verify_cache(store=store, repair=True)
-    assert (bad / "damaged" / "recipe.json").exists()
-    remove_features(store=store, backbone="xception")
-    assert [each.backbone for each in list_features(store=store)] == ["tiny"]
 
 
 def test_damage_is_found_taken_out_of_use_and_made_anew(swift: str, photos: Path, tmp_path: Path) -> None:
@@ -147,7 +108,7 @@ def test_compaction_merges_and_prune_frees_what_no_data_set_needs(swift: str, ph
     for path in (photos / "blue").iterdir():
         path.unlink()
     extract(photos, store)
-    (pruned,) = prune_cache(store=store)
+    (pruned,) = prune_cache(store=store).feature_sets
     assert (pruned.rows, pruned.done) == (12, True)
     assert pruned.bytes > 0
     assert len(features.part_paths()) == 1
@@ -165,6 +126,24 @@ def test_pruning_never_empties_a_store_that_knows_no_data_set(swift: str, photos
     with pytest.raises(NothingLeft, match="knows no data set"):
         prune_cache(store=store)
     assert len(FeatureStore(store).find_feature_set().keys()) == 36
+
+
+def test_pruning_removes_compiled_backbones_that_no_feature_set_is_of(tiny: str, photos: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    extract(photos, store)
+    gone = extract(photos, store, weights="random:1")
+    forms = list((store / "engines").glob("*/manifest.json"))
+    assert len(forms) == 2
+    for path in forms:
+        os.utime(path, (0, 0))
+    remove_features(store=store, features=gone.digest)
+    assert prune_cache(store=store, backbone="tiny").engines == 0
+    pruned = prune_cache(store=store)
+    assert (pruned.engines, prune_cache(store=store).engines) == (1, 0)
+    assert pruned.to_json()["engines"] == {"removed": 1, "bytes": pruned.engine_bytes}
+    assert pruned.engine_bytes > 1000
+    [left] = (store / "engines").glob("*/manifest.json")
+    assert json.loads(left.read_text())["made_of"]["weights"].startswith("random:0")
 
 
 def test_removal_wants_a_name(swift: str, photos: Path, tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import KeptResults, Run
+from demijohn.cache import Run
+from demijohn.cache.results import KeptResults
+from demijohn.pipeline import report_heads
 from demijohn.pipeline.choosing import rank_runs
 from demijohn.pipeline.costs import Cost
-from demijohn.pipeline.judgements import Ground, Judgement, judge_runs
+from demijohn.pipeline.ground import Ground
+from demijohn.pipeline.judgements import Judgement, judge_runs
 from demijohn.pipeline.verdicts import (
     compare_with_best,
     find_cheaper,
@@ -54,13 +57,34 @@ def test_runs_that_differ_only_by_seed_are_a_family_and_none_is_better(ground: G
     assert names == {f"s{seed}": f"xception+dense seed {seed}" for seed in range(3)}
     duels = compare_with_best(families, names, "test")
     assert {duel.comparison.verdict for duel in duels} == {"seed only"}
-    assert all("differ only in the seed" in duel.comparison.sentence for duel in duels)
+    assert all("have the same settings" in duel.comparison.sentence for duel in duels)
     (family,) = separate_families(families, names, "test")
     assert family.name == "xception+dense"
     assert family.to_json()["runs"] == 3
     assert family.between_seeds is not None
     assert family.between_seeds > 0.05
     assert family.mean == pytest.approx(np.mean([each.accuracy("test") for each in ranked]))
+
+
+@pytest.mark.parametrize("best", ["twins", "other"])
+def test_runs_of_the_same_settings_and_seed_are_told_apart(best: str, tmp_path: Path) -> None:
+    """As an earlier demijohn and this one train them."""
+    store = make_store(tmp_path / "store", images=(30, 60, 60))
+    ground = find_ground(store)
+    for name, accuracy, head in (
+        ("a", 0.9, "ridge"),
+        ("b", 0.8, "ridge"),
+        ("c", 0.2 if best == "twins" else 0.99, "svm"),
+    ):
+        add_run(store, name, predict(ground, accuracy, seed=3), ground, head=head)
+    made = report_heads(store=store.folder)
+    names = {each["run"]: each["name"] for each in made.to_json()["runs"]}
+    assert names == {"a": "xception+ridge seed 0 (a)", "b": "xception+ridge seed 0 (b)", "c": "xception+svm"}
+    verdicts = {frozenset((each["one"], each["other"])): each["verdict"] for each in made.to_json()["comparisons"]}
+    assert verdicts.get(frozenset("ab"), "seed only") == "seed only"
+    assert len(verdicts) == (2 if best == "twins" else 1)
+    assert made.to_json()["seeds"] == [], "of luck of training they say nothing"
+    assert "2 runs" in (store.report_folder / "report.md").read_text()
 
 
 def test_families_are_ranked_by_their_mean(ground: Ground, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from demijohn.cache import FeatureStore, MissingFeatures, UnknownFeatures
 from demijohn.cache.index import hash_bytes
+from demijohn.cache.part import keys_from_array
 from demijohn.models import UnknownLayer, load_head
 from demijohn.pipeline import (
     Extraction,
@@ -155,8 +156,7 @@ def test_tta_is_the_mean_of_the_scores_of_all_views(swift: str, photos: Path, tm
     extract(photos, store, views=3, views_for="all")
     trained = train_head("logistic", store=store, settings={"c": 1.0}, tta=True)
     predictions = trained.predictions
-    keys = [bytes(key) for key in predictions.keys.tolist()]
-    keys = [key.ljust(32, b"\0") for key in keys]
+    keys = keys_from_array(predictions.keys)
     inputs = choose_inputs(FeatureStore(store))
     test = predictions.splits == 2
     for file, part in (("head_file", test), ("selection_file", ~test)):

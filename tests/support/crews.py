@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-from demijohn.cache import FeatureStore, verify_features
+from demijohn.cache import FeatureStore
+from demijohn.cache.verification import verify_features
 
 TESTS = Path(__file__).parents[1]
 RECRUITS = Path(__file__).with_name("recruits.py")

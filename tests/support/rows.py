@@ -6,7 +6,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from demijohn.cache import FeatureSet, FeatureStore, FeatureWriter, Key, Probe, Recipe
+from demijohn.cache import FeatureSet, FeatureStore, Key, Recipe
+from demijohn.cache.probe import Probe
+from demijohn.cache.writer import FeatureWriter
 from numpy.typing import NDArray
 
 WIDTH = 5

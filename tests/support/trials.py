@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demijohn.cache import SPLITS, Dataset, FeatureStore, Origin, Probe, Row
+from demijohn.cache import SPLITS, Dataset, FeatureStore, Origin, Row
 from demijohn.cache.files import write_json
-from demijohn.cache.runs import FORMAT, Predictions, Run, new_run, read_run, write_predictions
+from demijohn.cache.probe import Probe
+from demijohn.cache.runs import FORMAT, Run, new_run, read_run, write_predictions
 from demijohn.models.heads import HEADS
-from demijohn.pipeline.evaluation import evaluate
 from demijohn.pipeline.examples import choose_examples
+from demijohn.pipeline.ground import Ground
 from demijohn.pipeline.inputs import Inputs
-from demijohn.pipeline.judgements import Ground
 from numpy.typing import NDArray
 from support.pictures import encode, picture
 from support.rows import recipe
@@ -102,22 +102,11 @@ def add_run(
     **about: Any,
 ) -> Run:
     """Write a run that said these scores, and return it."""
-    predictions = Predictions(
-        keys=ground.keys,
-        labels=ground.labels,
-        splits=ground.splits,
-        predicted=scores.argmax(axis=1).astype(np.int32),
-        scores=scores.astype(np.float32),
-        are_probabilities=True,
-    )
+    predictions = ground.predictions(scores, are_probabilities=True)
     record = HEADS[head]
     source = ground.inputs
-    metrics = {}
-    for split in SPLITS:
-        part = ground.where(split)
-        metrics[split] = evaluate(
-            ground.labels[part], scores[part], are_probabilities=True, groups=ground.grouping(split)
-        )
+    parts = {split: ground.where(split) for split in SPLITS}
+    metrics = {split: ground.evaluate(part, scores[part], are_probabilities=True) for split, part in parts.items()}
     value = {
         "format": FORMAT,
         "run": name,
