@@ -34,14 +34,12 @@ import numpy as np
 from demijohn.cache import FeatureStore
 from demijohn.models import (
     BACKBONES,
-    ENGINES,
     UnsuitableSetting,
-    choose_engine,
     find_backbone,
     load_extractor,
     locate_weights,
-    make_engine,
 )
+from demijohn.models.engines import ENGINES, choose_engine, make_engine
 from demijohn.models.precisions import FASTER, MARGIN, SAME, Trial, Verdict
 from demijohn.models.probes import assign_folds, probabilities_from_features
 from demijohn.pipeline import extract_features
