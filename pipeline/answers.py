@@ -141,7 +141,7 @@ def print_guesses(guesses: Sequence["Guess"]) -> None:
 
 def print_facts(facts: dict[str, Any]) -> None:
     """Print all about one backbone."""
-    told = {**facts, "narrower_types": "; ".join(facts["narrower_types"]) or None}
+    told = {**facts, "narrower_types": "\n".join(facts["narrower_types"]) or None}
     print_table(["fact", "value"], [[name.replace("_", " "), str(_dash(value))] for name, value in told.items()])
 
 

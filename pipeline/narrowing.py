@@ -41,7 +41,7 @@ def settle_precision(
     if possible and not begun and is_begun("float32", frozen.choice.engine):
         possible, why = [], "these features were begun in it"
     if not possible:
-        frozen.why = f"auto is float32: {why}"
+        frozen.why = f"auto is float32, since {why}"
     else:
         verdict = (begun or possible)[0]
         frozen.narrow(verdict.precision, _choose(frozen, verdict, request))

@@ -104,7 +104,7 @@ def test_else_it_is_float32_and_never_an_error(
     done = extract(photos, tmp_path / "store", **arguments)
     assert done.precision == "float32"
     assert done.precision_why is not None
-    assert done.precision_why.startswith("auto is float32: ")
+    assert done.precision_why.startswith("auto is float32, since ")
     assert done.precision_why.endswith(why)
     assert extract(photos, tmp_path / "store", "float32", **arguments).digest == done.digest
 
@@ -114,11 +114,11 @@ def test_on_a_gpu_and_with_other_machines_it_is_float32(
 ) -> None:
     ship(LOSSLESS)
     done = extract(photos, tmp_path / "one", backend={"backend": "threading", "n_jobs": 1})
-    assert done.precision_why == "auto is float32: other machines may have no narrower type"
+    assert done.precision_why == "auto is float32, since other machines may have no narrower type"
     gpu = EngineChoice("tensorflow", 12, Device("NVIDIA T4", "/GPU:0"))
     monkeypatch.setattr(survey, "choose_engine", lambda *_, **__: gpu)
     done = extract(photos, tmp_path / "other")
-    assert done.precision_why == "auto is float32: narrower types were tested on processors only"
+    assert done.precision_why == "auto is float32, since narrower types were tested on processors only"
 
 
 def test_a_cache_is_not_doubled(ship: Callable[..., None], photos: Path, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_cache_is_not_doubled(ship: Callable[..., None], photos: Path, tmp_pat
     begun = extract(photos, store, "float32")
     done = extract(photos, store)
     assert (done.digest, done.extracted) == (begun.digest, 0)
-    assert done.precision_why == "auto is float32: these features were begun in it"
+    assert done.precision_why == "auto is float32, since these features were begun in it"
     # In a store where both were asked for by name, the faster one goes on.
     narrow = extract(photos, store, "bfloat16", engine="openvino")
     assert extract(photos, store).digest == narrow.digest
