@@ -6,8 +6,9 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from demijohn.models import BACKBONES, ENGINES, find_backbone
+from demijohn.models import BACKBONES, find_backbone
 from demijohn.models import precisions as module
+from demijohn.models.engines import ENGINES
 from demijohn.models.precisions import FASTER, MARGIN, SAME, Trial, Verdict, find_verdicts
 from support.verdicts import TRIAL, VERDICT
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.models import ENGINES, engines, precisions
+from demijohn.models import engines, precisions
 from demijohn.models.backend import keras_version
 from demijohn.models.devices import Device
-from demijohn.models.engines import EngineChoice
+from demijohn.models.engines import ENGINES, EngineChoice
 from demijohn.models.openvino_engine import OpenVINOEngine
 from demijohn.models.precisions import Verdict
 from demijohn.pipeline import BottleneckFeatures, Extraction, cli, extract_features, survey
