@@ -11,14 +11,17 @@ from typing import Any
 WIDTH, HEIGHT = 380, 260
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 10, 40
 COLOURS = 10
-"""Colours; a number beyond begins anew. With four shapes, 20 numbers differ in one of both."""
+"""Colours; a number beyond begins anew. With seven shapes, 70 numbers differ in one of both."""
 SHAPES = (
     "M-9 0a9 9 0 1 0 18 0a9 9 0 1 0-18 0z",
     "M-8-8H8V8H-8z",
     "M0-11L11 8H-11z",
     "M0-12L12 0 0 12-12 0z",
+    "M0 11L11-8H-11z",
+    "M-3-10H3V-3H10V3H3V10H-3V3H-10V-3H-3z",
+    "M-9-5L-5-9 0-4 5-9 9-5 4 0 9 5 5 9 0 4-5 9-9 5-4 0z",
 )
-"""SVG paths around (0, 0): circle, square, triangle, diamond."""
+"""SVG paths around (0, 0), one per kind of head: circle, square, triangle, diamond, triangle upside down, plus, cross."""
 
 
 @dataclass(frozen=True, slots=True)

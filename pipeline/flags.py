@@ -107,8 +107,8 @@ def _looks(each: Standing, standings: Sequence[Standing], controls: dict[Role, J
                 pair = pair_runs(other.judged, judged)
                 sentence = (
                     f"{judged.run} has an accuracy of {pair.other.mean():.3f} beside a k-NN of {pair.one.mean():.3f} "
-                    "on the same features: expected a trained head to be no worse; look at its curve, and train "
-                    "it with other settings"
+                    "on the same features: expected a trained head to be no worse; look at its curve, train it "
+                    "with other settings, or take another head"
                 )
                 yield _Look(Flag("below neighbours", judged.run, sentence), pair, FAR)
     majority = controls.get("majority")

@@ -44,7 +44,7 @@ def test_a_run_far_below_its_neighbours() -> None:
         "kind": "below neighbours",
         "run": "dense",
         "sentence": "dense has an accuracy of 0.499 beside a k-NN of 0.895 on the same features: expected a trained "
-        "head to be no worse; look at its curve, and train it with other settings",
+        "head to be no worse; look at its curve, train it with other settings, or take another head",
     }
     elsewhere = standing("knn", 0.895, "neighbours", features="b", seed=4)
     assert find_flags([run, elsewhere]) == ()
