@@ -21,7 +21,7 @@ SHAPES = (
     "M-3-10H3V-3H10V3H3V10H-3V3H-10V-3H-3z",
     "M-9-5L-5-9 0-4 5-9 9-5 4 0 9 5 5 9 0 4-5 9-9 5-4 0z",
 )
-"""SVG paths around (0, 0), one per kind of head: circle, square, triangle, diamond, triangle upside down, plus, cross."""
+"""SVG paths around (0, 0), one per kind of head: circle, square, triangle, diamond, triangle down, plus, cross."""
 
 
 @dataclass(frozen=True, slots=True)
