@@ -58,7 +58,7 @@ def main() -> None:
     for name in names:
         found = measure(name)
         print(name, json.dumps(found), flush=True)
-        rates[name] = {engine: sizes[str(ENGINES[engine].batch_size)] for engine, sizes in found.items()}
+        rates[name] = {engine: sizes[str(ENGINES[engine].batch_of(name))] for engine, sizes in found.items()}
     if whole:
         output = Path(sys.argv[2] if len(sys.argv) > 2 else "models/engine_rates.json")
         output.write_text(json.dumps({"machine": machine(), "rates": rates}, indent=1) + "\n")

@@ -8,8 +8,8 @@ same machine chooses the same every time.
 
 import json
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -45,21 +45,29 @@ class EngineRecord:
     """What to install for it; None where demijohn itself is enough."""
     casts: bool = False
     """A narrower precision is a choice of compiling; else the network itself is built in it."""
+    batches: Mapping[str, int] = field(default_factory=dict)
+    """Of backbones by name that need another batch size."""
 
     @property
     def installed(self) -> bool:
         """Whether it can run here."""
         return find_spec(self.package) is not None
 
+    def batch_of(self, backbone: str) -> int:
+        """Return how many pictures are computed together, where nothing else is asked for."""
+        return self.batches.get(backbone, self.batch_size)
 
+
+_CONVNEXT = tuple(f"convnext-{size}" for size in ("tiny", "small", "base", "large", "xlarge"))
 ENGINES = {
     record.name: record
     for record in (
         # Matrix products are computed in blocks of 12, 24 or 48 rows, by the width of the processor's
         # registers. Where the rows of a batch are no multiple of that, the rest is summed in another
         # order, and the last picture's features differ in the last digit (seen with 32 on AVX-512). Larger
-        # batches are no faster, but take their memory.
-        EngineRecord("tensorflow", TensorFlowEngine, 12, "tensorflow"),
+        # batches are no faster, but take their memory. ConvNeXt has products of 49 rows a picture, of which 12 are
+        # no multiple of 24 (seen on AVX-512).
+        EngineRecord("tensorflow", TensorFlowEngine, 12, "tensorflow", batches=dict.fromkeys(_CONVNEXT, 24)),
         EngineRecord("openvino", OpenVINOEngine, 1, "openvino", "demijohn[cpu]", casts=True),
     )
 }
@@ -118,7 +126,7 @@ def choose_engine(
     if engine is None:
         engine = _usual_engine(backbone, precision, found)
     ENGINES[engine].kind.check(precision, found)
-    return EngineChoice(engine, batch_size or ENGINES[engine].batch_size, found)
+    return EngineChoice(engine, batch_size or ENGINES[engine].batch_of(backbone), found)
 
 
 def compile_backbone(
@@ -173,7 +181,7 @@ def make_engine(
     device: Device = CPU,
 ) -> Engine:
     """Return an engine for a network, compiled in passing; see `compile_backbone`."""
-    choice = EngineChoice(engine, batch_size or ENGINES[engine].batch_size, device)
+    choice = EngineChoice(engine, batch_size or ENGINES[engine].batch_of(backbone.name), device)
     # On Windows an open file cannot be removed; the system does that later.
     with tempfile.TemporaryDirectory(prefix="demijohn-engine-", ignore_cleanup_errors=True) as folder:
         compile_backbone(Path(folder), backbone, network, choice, taps=taps, precision=precision)

@@ -84,8 +84,7 @@ class OpenVINOEngine(Engine):
             # Of a full disk as well, which is the store's matter.
             if shutil.disk_usage(folder).free < len(graph.definition):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            fact = f"OpenVINO cannot take {graph.facts.backbone}: {_first_line(error)}"
-            raise UnsuitableEngine(f"{fact}; choose --engine tensorflow") from error
+            raise UnsuitableEngine(f"OpenVINO cannot take {graph.facts.backbone}: {_first_line(error)}") from error
         finally:
             source.unlink()
 
@@ -96,8 +95,7 @@ class OpenVINOEngine(Engine):
         try:
             compiled = _compile(folder / _FILE, self.facts.precision, self.streams)
         except (RuntimeError, ImportError) as error:
-            fact = f"OpenVINO cannot run {self.facts.backbone}: {_first_line(error)}"
-            raise UnsuitableEngine(f"{fact}; choose --engine tensorflow") from error
+            raise UnsuitableEngine(f"OpenVINO cannot run {self.facts.backbone}: {_first_line(error)}") from error
         # Each with memory of its own; whoever calls takes one that is free.
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.streams):
@@ -150,7 +148,7 @@ def _compare(graph: FrozenGraph, folder: Path) -> None:
         if not apart <= TOLERANCE * greatest:
             raise UnsuitableEngine(
                 f"OpenVINO makes other features of {facts.backbone} ({tap}) than Keras: they differ by "
-                f"{apart:.3g}, expected at most {TOLERANCE * greatest:.3g}; choose --engine tensorflow"
+                f"{apart:.3g}, expected at most {TOLERANCE * greatest:.3g}"
             )
 
 

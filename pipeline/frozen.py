@@ -140,13 +140,14 @@ class FrozenBackbone:
         try:
             return self.start(choice, taps, keep=keep)
         except UnsuitableEngine as error:
-            # Another engine makes the same numbers in float32 only.
-            if choice.engine == "tensorflow" or asked or self.precision != "float32":
+            if choice.engine == "tensorflow":
                 raise
-            fact = str(error).partition("; choose")[0]
-            self._progress.say(f"{fact}; tensorflow takes its place")
-            record = ENGINES["tensorflow"]
-            return self.start(EngineChoice(record.name, record.batch_size, choice.device), taps, keep=keep)
+            # Another engine makes the same numbers in float32 only.
+            if asked or self.precision != "float32":
+                raise UnsuitableEngine(f"{error}; choose --engine tensorflow") from error
+            self._progress.say(f"{error}; tensorflow takes its place")
+            batch_size = ENGINES["tensorflow"].batch_of(self.backbone.name)
+            return self.start(EngineChoice("tensorflow", batch_size, choice.device), taps, keep=keep)
 
     def _compile(self, folder: Path, *, choice: EngineChoice, taps: Sequence[Tap]) -> None:
         compile_backbone(folder, self.backbone, self.load(), choice, taps=taps, precision=self.precision)

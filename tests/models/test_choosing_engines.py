@@ -35,6 +35,7 @@ def test_the_faster_one_is_taken_in_its_own_batches(rates: None) -> None:
     assert chosen("not measured") == ("openvino", 1)
     assert chosen("tiny", engine="openvino") == ("openvino", 1)
     assert chosen("tiny", batch_size=3) == ("tensorflow", 3)
+    assert chosen("convnext-base", engine="tensorflow") == ("tensorflow", 24)
 
 
 def test_what_is_not_installed_is_not_taken(rates: None, monkeypatch: pytest.MonkeyPatch) -> None:

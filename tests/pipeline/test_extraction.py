@@ -397,7 +397,7 @@ def test_what_openvino_cannot_take_goes_to_tensorflow(
     assert (done.engine, done.rows) == ("tensorflow", 36)
     assert begun_with(tmp_path / "store") == ("tensorflow", ENGINES["tensorflow"].batch_size)
     assert "OpenVINO cannot take tiny: an odd layer; tensorflow takes its place" in told
-    with pytest.raises(UnsuitableEngine, match="an odd layer"):
+    with pytest.raises(UnsuitableEngine, match="an odd layer; choose --engine tensorflow"):
         extract(photos, tmp_path / "other", engine="openvino")
 
 
