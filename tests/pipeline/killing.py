@@ -1,11 +1,13 @@
 """Kill extractions at random instants and count what is lost: `python killing.py FOLDER ROUNDS [SEED]`.
 
-In each round a forked process extracts 240 pictures into a new store and is killed with SIGKILL at a
-random instant of what the whole takes, the next one soon after a random commit, and a third one may finish. After every
-kill, each row that had been committed must be there, and each row that is there must be that of the
-uninterrupted run. Prints the summary as JSON.
+In each round a forked process extracts 240 pictures into a new store and is killed soon after a random commit,
+the next one at a random instant of what the whole takes, and a third one may finish. Each sets the alarm that
+kills it itself (SIGALRM without a handler ends a process as SIGKILL does), so that on a busy machine the kill
+does not come late. After every kill, each row that had been committed must be there, and each row that is there
+must be that of the uninterrupted run. Prints the summary as JSON.
 """
 
+import itertools
 import json
 import os
 import random
@@ -38,24 +40,26 @@ def extract(photos: Path, store: Path) -> None:
     extract_features(photos, backbone="tiny", weights="random", store=store)
 
 
-def extract_and_tell(photos: Path, store: Path, pipe: int) -> None:
-    """Extract, and tell the keys of every commit when it is done."""
+def extract_and_tell(photos: Path, store: Path, pipe: int, *, seconds: float, commits: int) -> None:
+    """Extract, tell the keys of every commit when it is done, and die some seconds after so many commits."""
     commit = FeatureSet.commit
+    done = itertools.count(1)
 
     def telling(self: FeatureSet, keys: Any, rows: Any) -> str:
         name = commit(self, keys, rows)
         os.write(pipe, b"".join(keys))
+        if next(done) == commits:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
         return name
 
     FeatureSet.commit = telling  # type: ignore[method-assign]
+    if not commits:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
     extract(photos, store)
 
 
-def killed_after(seconds: float | None, work: Callable[[int], None], *, commits: int = 0) -> tuple[bytes, bool]:
-    """Do some work in a forked process and kill it some seconds after so many commits, if at all.
-
-    Return what it told, and whether it was killed before its end.
-    """
+def forked(work: Callable[[int], None]) -> tuple[bytes, bool]:
+    """Do some work in a forked process; return what it told, and whether it was killed before its end."""
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
@@ -68,18 +72,14 @@ def killed_after(seconds: float | None, work: Callable[[int], None], *, commits:
             os._exit(status)
     os.close(write)
     told = b""
-    while len(told) < 32 * ROWS_PER_COMMIT * commits and (chunk := os.read(read, 1 << 16)):
-        told += chunk
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(pid, signal.SIGKILL)
     while chunk := os.read(read, 1 << 16):
         told += chunk
     os.close(read)
     _, status = os.waitpid(pid, 0)
-    if not os.WIFSIGNALED(status) and os.waitstatus_to_exitcode(status) != 0:
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
+    if not killed and os.waitstatus_to_exitcode(status) != 0:
         raise RuntimeError("an extraction failed")
-    return told, os.WIFSIGNALED(status)
+    return told, killed
 
 
 def rows_of(store: Path) -> dict[Key, bytes]:
@@ -114,7 +114,7 @@ def main() -> None:
     times = []
     for number in range(3):
         started = time.monotonic()
-        killed_after(None, lambda _pipe, store=folder / f"whole{number}": extract(photos, store))  # type: ignore[misc]
+        forked(lambda _pipe, store=folder / f"whole{number}": extract(photos, store))  # type: ignore[misc]
         times.append(time.monotonic() - started)
         whole = rows_of(folder / f"whole{number}")
     summary = {"rounds": 0, "kills": 0, "rows_checked": 0, "rows_lost_after_commit": 0, "rows_wrong": 0}
@@ -123,9 +123,10 @@ def main() -> None:
     for _ in range(rounds):
         committed: set[Key] = set()
         shutil.rmtree(store, ignore_errors=True)
-        for commits in (0, chance.randrange(1, PICTURES // ROWS_PER_COMMIT)):
-            instant = chance.random() * (0.02 if commits else min(times) * 1.1)
-            told, killed = killed_after(instant, lambda pipe: extract_and_tell(photos, store, pipe), commits=commits)
+        for commits in (chance.randrange(1, PICTURES // ROWS_PER_COMMIT), 0):
+            seconds = 1e-6 + chance.random() * (0.01 if commits else min(times) * 1.1)
+            alarm = {"seconds": seconds, "commits": commits}
+            told, killed = forked(lambda pipe, alarm=alarm: extract_and_tell(photos, store, pipe, **alarm))  # type: ignore[misc]
             committed |= {told[start : start + 32] for start in range(0, len(told) // 32 * 32, 32)}
             found = rows_of(store)
             summary["kills"] += killed
@@ -133,7 +134,7 @@ def main() -> None:
             summary["rows_lost_after_commit"] += len(committed - set(found))
             summary["rows_wrong"] += sum(whole.get(key) != row for key, row in found.items())
             partly += 0 < len(found) < PICTURES
-        killed_after(None, lambda _pipe: extract(photos, store))
+        forked(lambda _pipe: extract(photos, store))
         complete = rows_of(store) == visible(store) == whole
         summary["rows_wrong"] += 0 if complete else PICTURES
         summary["rounds"] += 1
