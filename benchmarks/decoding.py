@@ -26,7 +26,7 @@ from demijohn.models.backbones import find_backbone
 from demijohn.models.engine import Engine
 from demijohn.models.engines import make_engine
 from demijohn.models.weights import load_extractor, locate_weights
-from demijohn.pipeline import images
+from demijohn.pipeline.deployment.named_pictures import images
 from PIL import Image
 
 SIDE = 224

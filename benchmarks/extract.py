@@ -152,7 +152,7 @@ def _limit_once(backbone: str, engine: str, pictures: Path, store: Path, repeats
     from demijohn.models import load_extractor, locate_weights
     from demijohn.models.engines import make_engine
     from demijohn.pipeline import extract_features
-    from demijohn.pipeline.feed import Frame, Picture, decoding_ahead
+    from demijohn.pipeline.pictures.feed import Frame, Picture, decoding_ahead
 
     record = RECORDS[backbone]
     network, _ = load_extractor(record, locate_weights(record, weights_of(backbone)))

@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 from demijohn.cache import Run
-from demijohn.pipeline import Tuning, extract_features, fine_tune, finetuning, train_head
+from demijohn.pipeline import Tuning, extract_features, fine_tune, train_head
+from demijohn.pipeline.finetuning.finetuning import finetuning
 
 
 def main() -> None:

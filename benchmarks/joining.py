@@ -15,7 +15,7 @@ from itertools import combinations
 from pathlib import Path
 
 from demijohn.pipeline import extract_feature_sets, train_head
-from demijohn.pipeline.comparison import accuracy_difference
+from demijohn.pipeline.statistics.comparison import accuracy_difference
 
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 

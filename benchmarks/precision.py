@@ -43,9 +43,9 @@ from demijohn.models.engines import ENGINES, choose_engine, make_engine
 from demijohn.models.precisions import FASTER, MARGIN, SAME, Trial, Verdict
 from demijohn.models.probes import assign_folds, probabilities_from_features
 from demijohn.pipeline import extract_features
-from demijohn.pipeline.neighbours import nearest, scale_rows
-from demijohn.pipeline.pairs import Judged, pair_runs
+from demijohn.pipeline.auditing.neighbours import nearest, scale_rows
 from demijohn.pipeline.provenance import describe_environment
+from demijohn.pipeline.statistics.pairs import Judged, pair_runs
 from engines import machine, rate
 
 NARROWER = ("bfloat16", "float16")

@@ -18,8 +18,8 @@ from demijohn.models.backbones import find_backbone
 from demijohn.models.engines import make_engine
 from demijohn.models.weights import load_extractor, locate_weights
 from demijohn.pipeline.errors import UnreadableImage
-from demijohn.pipeline.images import decode_image, quiet_decoders
-from demijohn.pipeline.resizing import choose_resize
+from demijohn.pipeline.pictures.images import decode_image, quiet_decoders
+from demijohn.pipeline.pictures.resizing import choose_resize
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict

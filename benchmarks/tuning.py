@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from demijohn.cache import FeatureStore
 from demijohn.models import HEADS
-from demijohn.pipeline.examples import choose_examples
+from demijohn.pipeline.datasets.examples import choose_examples
 from scipy.stats import t as student
 
 SHARES = (0.7, 0.85)

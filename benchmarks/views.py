@@ -20,7 +20,7 @@ import numpy as np
 from demijohn.cache import FeatureStore
 from demijohn.models import HEADS
 from demijohn.pipeline import Labelling, extract_features
-from demijohn.pipeline.inputs import Inputs, choose_inputs
+from demijohn.pipeline.runs.inputs import Inputs, choose_inputs
 from numpy.typing import NDArray
 
 VIEWS = 8

@@ -149,9 +149,9 @@ def deal(pictures: Path, store: Path) -> None:
     """Look at pictures, and deal them to workers that are not there; print seconds and the most memory in bytes."""
     import pickle
 
-    from demijohn.pipeline.deck import Deck
-    from demijohn.pipeline.survey import pictures_of, survey_images
-    from demijohn.pipeline.workers import peak_bytes
+    from demijohn.pipeline.extraction.slices import Deck
+    from demijohn.pipeline.extraction.survey import pictures_of, survey_images
+    from demijohn.pipeline.extraction.workers import peak_bytes
 
     started = time.perf_counter()
     survey = survey_images(pictures, store=store)

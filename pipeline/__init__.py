@@ -9,8 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .auditing import audit
-    from .classifier import Classifier
+    from .auditing.auditing import audit
+    from .auditing.findings import Audit
+    from .datasets.labelling import Labelling
+    from .deployment.classifier import Classifier
+    from .deployment.exporting import Export, export
+    from .deployment.prediction import Prediction, PredictionStream, predict
     from .errors import (
         ClusterUnreachable,
         DatasetClash,
@@ -25,24 +29,20 @@ if TYPE_CHECKING:
         UnreadableImage,
         WorkersLost,
     )
-    from .exchange import Exchange, pull_cache, push_cache
-    from .exporting import Export, export
-    from .extraction import Extraction, extract_feature_sets, extract_features
-    from .findings import Audit
-    from .finetuning import fine_tune
-    from .holdings import Holding, list_features
-    from .images import ReadingPolicy
+    from .extraction.extraction import Extraction, extract_feature_sets, extract_features
+    from .extraction.outlook import Explanation, Outlook, explain_features, plan_features
+    from .extraction.transformer import BottleneckFeatures
+    from .finetuning.finetuning import fine_tune
     from .job import Job, run
-    from .labelling import Labelling
-    from .outlook import Explanation, Outlook, explain_features, plan_features
-    from .prediction import Prediction, PredictionStream, predict
-    from .recomputation import Recomputation, recompute_rows
-    from .report import Report
-    from .reporting import report_heads
-    from .training import train_head, train_heads
-    from .transformer import BottleneckFeatures
-    from .tuning import Tuning
-    from .upkeep import (
+    from .pictures.images import ReadingPolicy
+    from .reporting.report import Report
+    from .reporting.reporting import report_heads
+    from .runs.tuning import Tuning
+    from .training.training import train_head, train_heads
+    from .upkeep.exchange import Exchange, pull_cache, push_cache
+    from .upkeep.holdings import Holding, list_features
+    from .upkeep.recomputation import Recomputation, recompute_rows
+    from .upkeep.upkeep import (
         Change,
         Pruned,
         Verified,
@@ -55,60 +55,60 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "Audit": "findings",
-    "BottleneckFeatures": "transformer",
-    "Change": "upkeep",
-    "Classifier": "classifier",
+    "Audit": "auditing.findings",
+    "BottleneckFeatures": "extraction.transformer",
+    "Change": "upkeep.upkeep",
+    "Classifier": "deployment.classifier",
     "ClusterUnreachable": "errors",
     "DatasetClash": "errors",
-    "Exchange": "exchange",
-    "Explanation": "outlook",
-    "Export": "exporting",
-    "Extraction": "extraction",
-    "Holding": "holdings",
+    "Exchange": "upkeep.exchange",
+    "Explanation": "extraction.outlook",
+    "Export": "deployment.exporting",
+    "Extraction": "extraction.extraction",
+    "Holding": "upkeep.holdings",
     "InvalidRequest": "errors",
     "Job": "job",
-    "Labelling": "labelling",
+    "Labelling": "datasets.labelling",
     "NoImages": "errors",
     "NotReached": "errors",
     "NotTrainable": "errors",
     "OtherNumbers": "errors",
     "OtherPredictions": "errors",
-    "Outlook": "outlook",
+    "Outlook": "extraction.outlook",
     "PipelineError": "errors",
-    "Prediction": "prediction",
-    "PredictionStream": "prediction",
-    "Pruned": "upkeep",
-    "ReadingPolicy": "images",
-    "Recomputation": "recomputation",
-    "Report": "report",
+    "Prediction": "deployment.prediction",
+    "PredictionStream": "deployment.prediction",
+    "Pruned": "upkeep.upkeep",
+    "ReadingPolicy": "pictures.images",
+    "Recomputation": "upkeep.recomputation",
+    "Report": "reporting.report",
     "TooManyUnreadable": "errors",
-    "Tuning": "tuning",
+    "Tuning": "runs.tuning",
     "UnreadableImage": "errors",
-    "Verified": "upkeep",
+    "Verified": "upkeep.upkeep",
     "WorkersLost": "errors",
-    "audit": "auditing",
-    "check_verified": "upkeep",
-    "compact_cache": "upkeep",
-    "explain_features": "outlook",
-    "export": "exporting",
-    "export_cache": "upkeep",
-    "extract_feature_sets": "extraction",
-    "extract_features": "extraction",
-    "fine_tune": "finetuning",
-    "list_features": "holdings",
-    "plan_features": "outlook",
-    "predict": "prediction",
-    "prune_cache": "upkeep",
-    "pull_cache": "exchange",
-    "push_cache": "exchange",
-    "recompute_rows": "recomputation",
-    "remove_features": "upkeep",
-    "report_heads": "reporting",
+    "audit": "auditing.auditing",
+    "check_verified": "upkeep.upkeep",
+    "compact_cache": "upkeep.upkeep",
+    "explain_features": "extraction.outlook",
+    "export": "deployment.exporting",
+    "export_cache": "upkeep.upkeep",
+    "extract_feature_sets": "extraction.extraction",
+    "extract_features": "extraction.extraction",
+    "fine_tune": "finetuning.finetuning",
+    "list_features": "upkeep.holdings",
+    "plan_features": "extraction.outlook",
+    "predict": "deployment.prediction",
+    "prune_cache": "upkeep.upkeep",
+    "pull_cache": "upkeep.exchange",
+    "push_cache": "upkeep.exchange",
+    "recompute_rows": "upkeep.recomputation",
+    "remove_features": "upkeep.upkeep",
+    "report_heads": "reporting.reporting",
     "run": "job",
-    "train_head": "training",
-    "train_heads": "training",
-    "verify_cache": "upkeep",
+    "train_head": "training.training",
+    "train_heads": "training.training",
+    "verify_cache": "upkeep.upkeep",
 }
 
 __all__ = [

@@ -11,8 +11,8 @@ from ..models.engines import make_engine
 from ..models.resolving import resolve_backbone
 from ..models.weights import load_classifier, locate_weights
 from .errors import NoImages, UnreadableImage
-from .images import decode_image, quiet_decoders
-from .sources import read_file
+from .pictures.images import decode_image, quiet_decoders
+from .pictures.sources import read_file
 
 
 @dataclass(frozen=True, slots=True)

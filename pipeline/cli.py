@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from . import answers, options
-from .cache_commands import cache
-from .console import print_json, run_command
-from .export_command import export_command
-from .finetune_command import fine_tune_command
-from .labelling_options import labelling_options
-from .prediction_commands import predict_command
+from .commands import answers, options
+from .commands.cache import cache
+from .commands.console import print_json, run_command
+from .commands.export import export_command
+from .commands.fine_tune import fine_tune_command
+from .commands.labelling import labelling_options
+from .commands.predict import predict_command
 from .progress import Progress
 
 
@@ -98,7 +98,7 @@ def extract_features_command(
     if plan or explain:
         if new or (plan and explain):
             raise click.UsageError("--plan, --explain and --new exclude one another: give one of them")
-        from .outlook import explain_features, plan_features
+        from .extraction.outlook import explain_features, plan_features
 
         told = (plan_features if plan else explain_features)(images, **arguments)
         if as_json:
@@ -106,7 +106,7 @@ def extract_features_command(
         else:
             click.echo(str(told))
         return
-    from .extraction import extract_feature_sets
+    from .extraction.extraction import extract_feature_sets
 
     extractions = extract_feature_sets(images, new=new, max_bad=max_bad, **arguments)
     if as_json and len(extractions) == 1:
@@ -190,7 +190,7 @@ def train_head_command(
 ) -> None:
     """Stage two: train heads on stored features; the pictures are not needed."""
     from ..models.heads import HEADS
-    from .training import train_heads
+    from .training.training import train_heads
 
     names = {name for record in HEADS.values() for name in record.settings}
     settings = {name: value for name in names if (value := arguments.pop(name)) is not None}
@@ -214,7 +214,7 @@ def report_heads_command(as_json: bool, **arguments: Any) -> None:
     Runs are judged on the same pictures, the best by validation against the others and against controls. Exit status 1
     where an --assert does not hold.
     """
-    from .reporting import report_heads
+    from .reporting.reporting import report_heads
 
     report = report_heads(**arguments)
     if as_json:
@@ -237,8 +237,8 @@ def audit_command(as_json: bool, top: int, **arguments: Any) -> None:
 
     Writes a page with thumbnails to report/audit.html in the store. The exit status is 0 whatever is found.
     """
-    from .audit_text import print_audit
-    from .auditing import audit
+    from .auditing.auditing import audit
+    from .commands.audit_text import print_audit
 
     found = audit(top=top, **arguments)
     if as_json:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ..models.heads import find_head
-from .extraction import Extraction, extract_feature_sets
-from .report import Report
-from .reporting import report_heads
-from .request import Request, complete
-from .training import train_head
+from .extraction.extraction import Extraction, extract_feature_sets
+from .extraction.request import Request, complete
+from .reporting.report import Report
+from .reporting.reporting import report_heads
+from .training.training import train_head
 
 USUAL_HEADS = ("logistic", "svm", "dense")
 

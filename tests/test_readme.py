@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from demijohn.pipeline.scoreboard import CAPTION, COLUMNS
+from demijohn.pipeline.reporting.scoreboard import CAPTION, COLUMNS
 from support.pages import ROOT, blocks_of, run_page, write_photos
 
 

@@ -36,7 +36,7 @@ from demijohn.models.backend import import_keras, keras_version
 from demijohn.models.engines import make_engine
 from demijohn.models.heads import HEADS
 from demijohn.models.weights import digest_weights, fetch_weights
-from demijohn.pipeline.images import decode_image
+from demijohn.pipeline.pictures.images import decode_image
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays

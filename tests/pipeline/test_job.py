@@ -10,7 +10,7 @@ from demijohn.cache.part import keys_from_array
 from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights
 from demijohn.models.engines import make_engine
 from demijohn.pipeline import run
-from demijohn.pipeline.images import decode_image
+from demijohn.pipeline.pictures.images import decode_image
 from PIL import Image
 from sklearn.datasets import load_digits
 

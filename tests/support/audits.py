@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from demijohn.cache import Dataset, Origin, Row, Skipped
-from demijohn.pipeline.facts import FileFacts
-from demijohn.pipeline.findings import Audit, Duplicate, LabelError, NearDuplicate, Outlier
+from demijohn.pipeline.auditing.findings import Audit, Duplicate, LabelError, NearDuplicate, Outlier
+from demijohn.pipeline.pictures.facts import FileFacts
 from support.rows import feature_set, key
 
 ROWS = (

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from demijohn.pipeline.comparison import accuracy_difference, compare_runs
-from demijohn.pipeline.evaluation import evaluate
-from demijohn.pipeline.pairs import Judged
-from demijohn.pipeline.seeds import separate_seeds
-from demijohn.pipeline.selection import measure_optimism
-from demijohn.pipeline.significance import mcnemar
+from demijohn.pipeline.statistics.comparison import accuracy_difference, compare_runs
+from demijohn.pipeline.statistics.evaluation import evaluate
+from demijohn.pipeline.statistics.pairs import Judged
+from demijohn.pipeline.statistics.seeds import separate_seeds
+from demijohn.pipeline.statistics.selection import measure_optimism
+from demijohn.pipeline.statistics.significance import mcnemar
 from numpy.typing import NDArray
 from scipy.stats import binom
 

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demijohn.pipeline.errors import UnreadableImage
-from demijohn.pipeline.images import ReadingPolicy, decode_image, quiet_decoders
+from demijohn.pipeline.pictures.images import ReadingPolicy, decode_image, quiet_decoders
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.kinds import every_kind

@@ -46,7 +46,7 @@ class SwiftEngine:
 
 def use_swift_engine(patch: Any = None) -> None:
     """Put the engine into its place, for good, or for as long as a pytest `MonkeyPatch` lasts."""
-    from demijohn.pipeline import frozen, survey, workers
+    from demijohn.pipeline.extraction.extraction import frozen, survey, workers
 
     def put(owner: Any, name: str, value: Any) -> None:
         if patch is None:

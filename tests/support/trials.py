@@ -12,9 +12,9 @@ from demijohn.cache.files import write_json
 from demijohn.cache.probe import Probe
 from demijohn.cache.runs import FORMAT, Run, new_run, read_run, write_predictions
 from demijohn.models.heads import HEADS
-from demijohn.pipeline.examples import choose_examples
-from demijohn.pipeline.ground import Ground
-from demijohn.pipeline.inputs import Inputs
+from demijohn.pipeline.datasets.examples import choose_examples
+from demijohn.pipeline.runs.inputs import Inputs
+from demijohn.pipeline.training.ground import Ground
 from numpy.typing import NDArray
 from support.pictures import encode, picture
 from support.rows import recipe

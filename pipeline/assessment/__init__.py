@@ -1,0 +1,1 @@
+"""What is to be thought of runs: controls, differences, costs, flags, and the verdict."""

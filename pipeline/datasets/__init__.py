@@ -1,0 +1,1 @@
+"""From a folder or a table to a data set: labels, groups and splits."""

@@ -1,0 +1,1 @@
+"""Stage one: frozen backbones run once over the pictures that have no features yet, in one process or in many."""

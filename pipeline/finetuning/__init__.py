@@ -1,0 +1,1 @@
+"""Stage three: layers of the backbone are trained further."""

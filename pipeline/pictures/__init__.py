@@ -1,0 +1,1 @@
+"""Pictures: where they come from, how bytes become pixels, what a file tells by itself."""

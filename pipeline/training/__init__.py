@@ -1,0 +1,1 @@
+"""Stage two: heads learn from stored features."""

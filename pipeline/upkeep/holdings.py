@@ -1,0 +1,167 @@
+"""What features a store holds, by families: feature sets that differ only in the view are one.
+
+A family has the name of its view 0: the folder of the pictures themselves.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ...cache.errors import CacheError, UnknownFeatures
+from ...cache.features import FeatureSet
+from ...cache.files import PARTIAL
+from ...cache.recipe import Recipe, differences
+from ...cache.store import FeatureStore
+from ..pictures.augmentation import augment_names
+
+Found = tuple[Path, FeatureSet | CacheError]
+"""A folder of features, with the feature set in it or why it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One family of feature sets, as `cache list` shows it."""
+
+    name: str
+    """Of the folder of view 0: backbone and the first digits of the digest."""
+    backbone: str
+    digest: str
+    rows: int
+    """Of view 0."""
+    views: dict[str, int]
+    """How many further views there are, by their augmentations."""
+    view_rows: int
+    """Of all further views."""
+    width: int
+    parts: int
+    bytes: int
+    """On disk, with superseded parts and further views."""
+    last_use: str | None
+    """When rows were last asked for or added, ISO 8601 in UTC."""
+    differences: tuple[str, ...]
+    """From the family of this backbone that was used last, as `field: there -> here`."""
+    problem: str | None
+    """Why it, or one of its views, cannot be read; None where all can."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**asdict(self), "differences": list(self.differences)}
+
+
+def list_features(*, store: str | Path = "bottlenecks") -> list[Holding]:
+    """Return what features a store holds, the last used first, those that cannot be read last."""
+    families = find_families(FeatureStore(store))
+    readable = {name: sets for name, found in families.items() if (sets := _readable(found))}
+    ordered = sorted(readable, key=lambda name: -_last_use(readable[name]))
+    last = {readable[name][0].recipe.backbone: _family_of(readable[name][0].recipe) for name in reversed(ordered)}
+    holdings = [_hold(name, readable[name], last) for name in ordered]
+    for folder, error in (each for name, found in families.items() if name not in readable for each in found):
+        backbone, _, digest = folder.name.rpartition("-")
+        size = measure_folder(folder)
+        holdings.append(Holding(folder.name, backbone, digest, 0, {}, 0, 0, 0, size, None, (), str(error)))
+    return holdings
+
+
+def find_families(store: FeatureStore) -> dict[str, list[Found]]:
+    """Return the folders of features by the names of their families; one that cannot be read is its own."""
+    families: dict[str, list[Found]] = {}
+    for folder, found in store.survey():
+        name = _family_of(found.recipe).folder if isinstance(found, FeatureSet) else folder.name
+        families.setdefault(name, []).append((folder, found))
+    return families
+
+
+def choose_families(store: FeatureStore, backbone: str | None, features: str | None) -> dict[str, list[Path]]:
+    """Return the folders of the families that fit, by their names, those that cannot be read among them.
+
+    The digest of any of its views names a family.
+
+    Raises
+    ------
+    UnknownFeatures
+        Nothing fits.
+    """
+    families = {name: [folder for folder, _ in found] for name, found in find_families(store).items()}
+    fitting = {
+        name: folders
+        for name, folders in families.items()
+        if any(_fits(each, backbone, features) for each in (name, *(folder.name for folder in folders)))
+    }
+    return fitting or _refuse(families, str(store.folder))
+
+
+def choose_folders(store: FeatureStore, backbone: str | None, features: str | None) -> list[Path]:
+    """Return all folders of the families that fit; see `choose_families`."""
+    return [folder for folders in choose_families(store, backbone, features).values() for folder in folders]
+
+
+def choose_names(names: Iterable[str], where: str, backbone: str | None, features: str | None) -> list[str]:
+    """Return the names of folders of features that fit, where only the names are known; `where`, errors say.
+
+    Raises
+    ------
+    UnknownFeatures
+        None fits.
+    """
+    every = list(names)
+    return [name for name in every if _fits(name, backbone, features)] or _refuse(every, where)
+
+
+def measure_folder(folder: Path) -> int:
+    """Return the bytes of all files in a folder that have been written to their end."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != PARTIAL)
+
+
+def _fits(name: str, backbone: str | None, features: str | None) -> bool:
+    named, _, digest = name.rpartition("-")
+    return backbone in (None, named) and digest.startswith((features or "")[:12])
+
+
+def _refuse(names: Iterable[str], where: str) -> NoReturn:
+    raise UnknownFeatures(f"{where} holds no such features: expected one of {', '.join(names) or 'nothing'}")
+
+
+def _family_of(recipe: Recipe) -> Recipe:
+    return recipe.of_view(0, "none")
+
+
+def _readable(found: Sequence[Found]) -> list[FeatureSet]:
+    return [features for _, features in found if isinstance(features, FeatureSet)]
+
+
+def _last_use(sets: Sequence[FeatureSet]) -> float:
+    return max(each.last_use or 0 for each in sets)
+
+
+def _hold(name: str, sets: Sequence[FeatureSet], last: dict[str, Recipe]) -> Holding:
+    recipe, problem = _family_of(sets[0].recipe), None
+    rows: Counter[int] = Counter()
+    views: Counter[str] = Counter()
+    parts = width = 0
+    for each in sets:
+        if each.recipe.view:
+            views[augment_names(each.recipe.augment)] += 1
+        try:
+            parts += len(each.parts())
+            rows[each.recipe.view] += len(each.keys())
+            width = width or each.width
+        except CacheError as error:
+            problem = problem or str(error)
+    used = _last_use(sets)
+    return Holding(
+        name=name,
+        backbone=recipe.backbone,
+        digest=recipe.digest,
+        rows=rows[0],
+        views=dict(sorted(views.items())),
+        view_rows=rows.total() - rows[0],
+        width=width,
+        parts=parts,
+        bytes=sum(measure_folder(each.folder) for each in sets),
+        last_use=datetime.fromtimestamp(used, UTC).isoformat(timespec="seconds") if used else None,
+        differences=tuple(differences(last[recipe.backbone], recipe)),
+        problem=problem,
+    )
