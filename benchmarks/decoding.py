@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import sklearn.datasets
-from demijohn.models.backbones import find_backbone
-from demijohn.models.engine import Engine
-from demijohn.models.engines import make_engine
-from demijohn.models.weights import load_extractor, locate_weights
-from demijohn.pipeline.deployment.named_pictures import images
+from demijohn.models.backbones.backbones import find_backbone
+from demijohn.models.backbones.weights import load_extractor, locate_weights
+from demijohn.models.engines.engine import Engine
+from demijohn.models.engines.engines import make_engine
+from demijohn.pipeline.pictures import images
 from PIL import Image
 
 SIDE = 224

@@ -6,7 +6,7 @@
 Measures pictures per second of the forward pass, on pixels in memory, for TensorFlow in batches of 12
 and 24 and OpenVINO in batches of 1 and 8, in turn, with random weights, and prints medians of three
 repeats. With --all, of one backbone of every kind, the rates in the engines' own batches are written to
-OUTPUT as well (by default to models/engine_rates.json, from which extraction chooses).
+OUTPUT as well (by default to models/engines/engine_rates.json, from which extraction chooses).
 """
 
 import json
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from demijohn.models import BACKBONES, load_extractor, locate_weights
-from demijohn.models.engines import ENGINES, make_engine
+from demijohn.models.engines.engines import ENGINES, make_engine
 
 SIZES = {"tensorflow": (12, 24), "openvino": (1, 8)}
 OF_EVERY_KIND = (
@@ -60,7 +60,7 @@ def main() -> None:
         print(name, json.dumps(found), flush=True)
         rates[name] = {engine: sizes[str(ENGINES[engine].batch_of(name))] for engine, sizes in found.items()}
     if whole:
-        output = Path(sys.argv[2] if len(sys.argv) > 2 else "models/engine_rates.json")
+        output = Path(sys.argv[2] if len(sys.argv) > 2 else "models/engines/engine_rates.json")
         output.write_text(json.dumps({"machine": machine(), "rates": rates}, indent=1) + "\n")
 
 

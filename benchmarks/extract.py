@@ -150,7 +150,7 @@ def limit(asked: Any, folder: Path) -> None:
 def _limit_once(backbone: str, engine: str, pictures: Path, store: Path, repeats: int) -> Any:
     from demijohn.models import BACKBONES as RECORDS
     from demijohn.models import load_extractor, locate_weights
-    from demijohn.models.engines import make_engine
+    from demijohn.models.engines.engines import make_engine
     from demijohn.pipeline import extract_features
     from demijohn.pipeline.pictures.feed import Frame, Picture, decoding_ahead
 
@@ -251,8 +251,8 @@ def memory(asked: Any, _folder: Path) -> None:
 def repeat_batches(way: str, most: int) -> None:
     """Compute a batch of eight small pictures over and over, and print a row of the table."""
     from demijohn.models import load_extractor, locate_weights
-    from demijohn.models.engines import make_engine
-    from demijohn.models.resolving import resolve_backbone
+    from demijohn.models.backbones.resolving import resolve_backbone
+    from demijohn.models.engines.engines import make_engine
 
     record = resolve_backbone("mobilenet-0.25", input_size=(32, 32))
     network, _ = load_extractor(record, locate_weights(record, "random"))

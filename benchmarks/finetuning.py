@@ -17,7 +17,7 @@ from pathlib import Path
 
 from demijohn.cache import Run
 from demijohn.pipeline import Tuning, extract_features, fine_tune, train_head
-from demijohn.pipeline.finetuning.finetuning import finetuning
+from demijohn.pipeline.finetuning import finetuning
 
 
 def main() -> None:

@@ -160,7 +160,7 @@ def ridge(asked: Any) -> None:
 
 
 def _tell_bounds(asked: Any, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], rates: Rates) -> list[str]:
-    from demijohn.models.band import WIDTH
+    from demijohn.models.solvers.band import WIDTH
 
     lines, (n, d) = [], ours[0]["shape"]
     if not theirs[0].get("stopped"):
@@ -184,7 +184,7 @@ def _tell_bounds(asked: Any, ours: list[dict[str, Any]], theirs: list[dict[str, 
 
 def growth(asked: Any) -> None:
     """Print seconds of one path of 9 strengths on one split, by size."""
-    from demijohn.models.path import fit_path
+    from demijohn.models.solvers.path import fit_path
 
     sweeps = {
         "rows": [(n, 1024, 10) for n in (1000, 3000, 10_000, 30_000, 100_000)],

@@ -43,7 +43,7 @@ def run_source(name: str, folder: Path) -> None:
 def run_here(name: str, contents: list[bytes]) -> tuple[Any, Any, Any]:
     """Return pixels (n, h, w, 3), features (n, 1280) and ImageNet classes (n,) of pictures, by demijohn."""
     from demijohn.models import find_backbone, load_classifier, load_extractor, locate_weights
-    from demijohn.models.engines import make_engine
+    from demijohn.models.engines.engines import make_engine
     from demijohn.pipeline.pictures.images import decode_image
 
     backbone = find_backbone(name)

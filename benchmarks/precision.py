@@ -15,9 +15,9 @@ accuracy     of a logistic head over five folds, the same for both, so that each
 and per type how many times as fast the network is as in float32 on the engine that float32 would take: pixels in
 memory, all sides in turn, medians of five.
 
-The test that a type must pass, with its thresholds and their reasons, is models/precisions.py; they were written down
+The test that a type must pass, with its thresholds and their reasons, is models/engines/precisions.py; they were written down
 before the first figure was seen. float32 itself, by the other engine, is put to it as well, as the measure of what is
-no loss. Written to --output (by default models/precision_verdicts.json, from which --precision auto chooses) is all
+no loss. Written to --output (by default models/engines/precision_verdicts.json, from which --precision auto chooses) is all
 that was measured, with the digest of the weights, since a verdict holds for those alone.
 """
 
@@ -39,9 +39,9 @@ from demijohn.models import (
     load_extractor,
     locate_weights,
 )
-from demijohn.models.engines import ENGINES, choose_engine, make_engine
-from demijohn.models.precisions import FASTER, MARGIN, SAME, Trial, Verdict
-from demijohn.models.probes import assign_folds, probabilities_from_features
+from demijohn.models.engines.engines import ENGINES, choose_engine, make_engine
+from demijohn.models.engines.precisions import FASTER, MARGIN, SAME, Trial, Verdict
+from demijohn.models.heads.probes import assign_folds, probabilities_from_features
 from demijohn.pipeline import extract_features
 from demijohn.pipeline.auditing.neighbours import nearest, scale_rows
 from demijohn.pipeline.provenance import describe_environment
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--pictures", type=int, default=1000)
-    parser.add_argument("--output", type=Path, default=Path("models/precision_verdicts.json"))
+    parser.add_argument("--output", type=Path, default=Path("models/engines/precision_verdicts.json"))
     parser.add_argument("--weights", nargs="*", default=[], metavar="BACKBONE=FILE")
     parser.add_argument("--backbones", nargs="*")
     asked = parser.parse_args()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demijohn.models.backbones import find_backbone
-from demijohn.models.engines import make_engine
-from demijohn.models.weights import load_extractor, locate_weights
+from demijohn.models.backbones.backbones import find_backbone
+from demijohn.models.backbones.weights import load_extractor, locate_weights
+from demijohn.models.engines.engines import make_engine
 from demijohn.pipeline.errors import UnreadableImage
 from demijohn.pipeline.pictures.images import decode_image, quiet_decoders
 from demijohn.pipeline.pictures.resizing import choose_resize

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demijohn.models import trial
-from demijohn.models.scaling import floor_deviation
+from demijohn.models.heads import trial
+from demijohn.models.heads.scaling import floor_deviation
 from demijohn.pipeline import extract_features, train_head
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from demijohn.cache import FeatureStore
-from demijohn.models.scaling import measure_features
-from demijohn.models.weighting import Weighting
+from demijohn.models.heads.scaling import measure_features
+from demijohn.models.solvers.weighting import Weighting
 from roofline import measure_rates
 from tuning import read
 
@@ -82,7 +82,7 @@ def _penalties(asked: Any) -> Any:
 
 def our_logistic(asked: Any, *, leave: Any = None) -> dict[str, Any]:
     """Return seconds, and what the best C comes to on the folds that the rival goes through."""
-    from demijohn.models.path import fit_path
+    from demijohn.models.solvers.path import fit_path
 
     X, codes, fold = _given(asked)
     grid = _grid(asked)
@@ -158,7 +158,7 @@ def _objective(coefficients: Any, margins: Any, codes: Any, c: float) -> float:
 
 def our_ridge(asked: Any) -> dict[str, Any]:
     """Return seconds and the best penalty by leaving one row out."""
-    from demijohn.models.eigen_path import leave_one_out
+    from demijohn.models.solvers.eigen_path import leave_one_out
 
     X, codes, _ = _given(asked)
     start = time.perf_counter()
@@ -184,7 +184,7 @@ def their_ridge(asked: Any) -> dict[str, Any]:
 
 def our_ridge_folds(asked: Any) -> dict[str, Any]:
     """Return seconds and the best penalty by the accuracy in folds, with a fit of all rows."""
-    from demijohn.models.ridge_path import fit_ridge_path
+    from demijohn.models.solvers.ridge_path import fit_ridge_path
 
     X, codes, fold = _given(asked)
     alphas = _penalties(asked)

@@ -12,7 +12,7 @@ Machine Learning 52:239-281).
 
 With --rules, the rule of choice is compared instead, on logistic regression: which test accuracy and
 log loss come of taking the best accuracy and of equals the least loss, the least loss, or what
-demijohn takes (`models/tuning.py`).
+demijohn takes (`models/heads/tuning.py`).
 """
 
 import argparse
@@ -92,7 +92,7 @@ def compare(name: str, X: Any, y: Any, cuts: int) -> str:
 
 def compare_rules(X: Any, y: Any, cuts: int) -> None:
     """Print mean test accuracy and log loss by each rule."""
-    from demijohn.models.tuning import Judged, choose
+    from demijohn.models.heads.tuning import Judged, choose
 
     record, found = HEADS["logistic"], np.zeros((3, cuts, 2))
     for cut in range(cuts):

@@ -5,8 +5,9 @@ pictures come from. Facts about a network are data in one record (`backbones`), 
 record and an estimator (`heads`). Keras is imported where a network is built, never before.
 """
 
-from .backbone import Backbone, Preprocessing
-from .backbones import BACKBONES, find_backbone
+from .backbones.backbone import Backbone, Preprocessing
+from .backbones.backbones import BACKBONES, find_backbone
+from .backbones.weights import LocatedWeights, load_classifier, load_extractor, locate_weights
 from .errors import (
     BadWeights,
     MissingWeights,
@@ -18,9 +19,8 @@ from .errors import (
     UnsuitableRows,
     UnsuitableSetting,
 )
-from .estimator import Head
-from .heads import HEADS, HeadRecord, find_head, load_head
-from .weights import LocatedWeights, load_classifier, load_extractor, locate_weights
+from .heads.estimator import Head
+from .heads.heads import HEADS, HeadRecord, find_head, load_head
 
 __all__ = [
     "BACKBONES",

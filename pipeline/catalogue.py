@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..models.backbone import Backbone
-from ..models.backbones import BACKBONES, find_backbone
-from ..models.precisions import find_verdicts
-from ..models.resolving import resolve_backbone
-from ..models.taps import Layer, list_layers
-from ..models.weights import build_network, fetch_weights
+from ..models.backbones.backbone import Backbone
+from ..models.backbones.backbones import BACKBONES, find_backbone
+from ..models.backbones.resolving import resolve_backbone
+from ..models.backbones.taps import Layer, list_layers
+from ..models.backbones.weights import build_network, fetch_weights
+from ..models.engines.precisions import find_verdicts
 from .progress import SILENT, Progress
 
 _COLUMNS = {

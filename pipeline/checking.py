@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..models.engines import make_engine
-from ..models.resolving import resolve_backbone
-from ..models.weights import load_classifier, locate_weights
+from ..models.backbones.resolving import resolve_backbone
+from ..models.backbones.weights import load_classifier, locate_weights
+from ..models.engines.engines import make_engine
 from .errors import NoImages, UnreadableImage
 from .pictures.images import decode_image, quiet_decoders
 from .pictures.sources import read_file

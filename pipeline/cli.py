@@ -189,7 +189,7 @@ def train_head_command(
     **arguments: Any,
 ) -> None:
     """Stage two: train heads on stored features; the pictures are not needed."""
-    from ..models.heads import HEADS
+    from ..models.heads.heads import HEADS
     from .training.training import train_heads
 
     names = {name for record in HEADS.values() for name in record.settings}
@@ -304,7 +304,7 @@ def backbones_command(
 @options.common
 def heads_command(as_json: bool, **_: Any) -> None:
     """The heads and their settings."""
-    from ..models.heads import HEADS
+    from ..models.heads.heads import HEADS
 
     catalogue = [each.to_json() for each in HEADS.values()]
     if as_json:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from ..models.heads import find_head
+from ..models.heads.heads import find_head
 from .extraction.extraction import Extraction, extract_feature_sets
 from .extraction.request import Request, complete
 from .reporting.report import Report

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demijohn.models.backbones import BACKBONES
+from demijohn.models.backbones.backbones import BACKBONES
 from support.pictures import write_classes
 from support.reports import write_report
 from support.s3 import BUCKET, S3, running_s3

@@ -115,7 +115,7 @@ def test_python_that_is_shown_imports_what_it_uses(page: str, text: str) -> None
 
 def test_pages_that_modules_name_exist() -> None:
     for folder in ("pipeline", "cache", "models", "benchmarks", "demo"):
-        for path in [*(ROOT / folder).glob("*.py"), *(ROOT / folder).glob("*.jinja")]:
+        for path in [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.jinja")]:
             for name in re.findall(r"\bdocs/[\w./-]+\.md\b", path.read_text()):
                 assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
 

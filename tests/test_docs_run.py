@@ -14,7 +14,7 @@ import pytest
 from demijohn.models import BACKBONES, Backbone, LocatedWeights, locate_weights
 from demijohn.models.backend import import_keras
 from demijohn.pipeline import cli
-from demijohn.pipeline.extraction.extraction import frozen
+from demijohn.pipeline.extraction import frozen
 from PIL import Image
 from support.pages import PAGES, ROOT, blocks_of, run_page, write_photos
 from support.s3 import S3

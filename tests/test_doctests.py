@@ -8,9 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
-    f"demijohn.{folder}.{path.stem}"
+    f"demijohn.{'.'.join(path.relative_to(ROOT).with_suffix('').parts)}"
     for folder in ("cache", "models", "pipeline")
-    for path in (ROOT / folder).glob("*.py")
+    for path in (ROOT / folder).rglob("*.py")
     if ">>> " in path.read_text()
 )
 

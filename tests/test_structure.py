@@ -45,13 +45,13 @@ def imports(path: Path) -> Iterator[tuple[bool, str]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_arrows_and_what_a_folder_may_know(name: str) -> None:
-    folder = name.split(".")[0]
+    folder = name.split(".", maxsplit=1)[0]
     for inside, module in imports(NAMES[name]):
         if inside:
             assert module in NAMES, f"{name} imports {module}"
             assert module.split(".")[0] in ALLOWED[folder], f"{name} imports {module}"
         else:
-            known = module not in FORBIDDEN[folder] or (name.split(".")[-1], module) in EXCEPTIONS
+            known = module not in FORBIDDEN[folder] or (name.rsplit(".", maxsplit=1)[-1], module) in EXCEPTIONS
             assert known, f"{name} imports {module}"
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ...cache.results import KeptResults, Result
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset
-from ...models.estimator import scores_of
-from ...models.heads import HEADS
+from ...models.heads.estimator import scores_of
+from ...models.heads.heads import HEADS
 from ..auditing.shortcuts import probe_shortcuts, tabulate_facts
 from ..pictures.facts import FileFacts, read_facts
 from ..progress import Progress
@@ -241,7 +241,7 @@ def _say_majority(ground: Ground) -> Doubles:
 
 
 def _learn_facts(ground: Ground, facts: Sequence[FileFacts], seed: int) -> Result:
-    from ...models.probes import probabilities_by_facts
+    from ...models.heads.probes import probabilities_by_facts
 
     started = time.perf_counter()
     train = draw_training(ground, MOST, seed=seed)

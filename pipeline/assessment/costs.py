@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...cache.features import FeatureSet, Speed
-from ...models.backbones import BACKBONES
+from ...models.backbones.backbones import BACKBONES
 
 NOTE = (
     "throughput, as measured: of the extraction with all its threads, decoding included, and of the head on one batch; "

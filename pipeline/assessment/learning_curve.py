@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cache.results import KeptResults, Result
-from ...models.estimator import scores_of
-from ...models.heads import HEADS
+from ...models.heads.estimator import scores_of
+from ...models.heads.heads import HEADS
 from ..progress import Progress
 from ..statistics.evidence import Sampling
 from ..statistics.intervals import Interval, mean_of_values

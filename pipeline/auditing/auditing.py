@@ -15,7 +15,7 @@ from ...cache.files import write_bytes, write_json
 from ...cache.part import Key
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset, Row, Skipped
-from ...models.probes import FOLDS
+from ...models.heads.probes import FOLDS
 from ..datasets.examples import conflicting_keys, refusals_that_hold
 from ..pictures.facts import FileState, read_facts
 from ..progress import SILENT, Progress

@@ -15,7 +15,7 @@ from ...cache.features import FeatureSet
 from ...cache.part import Key
 from ...cache.places import Place
 from ...cache.table import Row
-from ...models.probes import FOLDS, assign_folds, probabilities_from_features
+from ...models.heads.probes import FOLDS, assign_folds, probabilities_from_features
 from ..pictures.likeness import CERTAIN, compare, is_near_duplicate, read_small
 from ..progress import Progress
 from .findings import LabelError, NearDuplicate, Outlier

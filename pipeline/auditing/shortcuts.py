@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from ...models.probes import FOLDS, assign_folds, probabilities_from_facts
+from ...models.heads.probes import FOLDS, assign_folds, probabilities_from_facts
 from ..pictures.facts import FileFacts
 
 DRAWS = 2000

@@ -9,7 +9,7 @@ import click
 from ..units import format_size
 
 if TYPE_CHECKING:
-    from ...models.taps import Layer
+    from ...models.backbones.taps import Layer
     from ..checking import Guess
     from ..extraction.extraction import Extraction
     from ..reporting.report import Report

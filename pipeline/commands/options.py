@@ -319,7 +319,7 @@ def stored(_context: click.Context, _option: click.Parameter, names: str | None)
     """Return the names under which the store keeps features of backbones, in whatever spelling they are given."""
     if names is None:
         return None
-    from ...models.resolving import stored_name
+    from ...models.backbones.resolving import stored_name
 
     whole = stored_name(names)
     # A file's name may have a plus sign in it.

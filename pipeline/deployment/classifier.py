@@ -19,7 +19,7 @@ from ...cache.errors import CacheError, DamagedFile, UnknownFeatures
 from ...cache.features import FeatureSet
 from ...cache.runs import Predictions, Run
 from ...cache.store import FeatureStore
-from ...models.temperature import calibrate, fit_temperature
+from ...models.heads.temperature import calibrate, fit_temperature
 from ..errors import InvalidRequest, UnreadableImage
 from ..extraction.supply import Pixels
 from ..pictures.feed import Frame

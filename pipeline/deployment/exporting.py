@@ -18,13 +18,13 @@ from ...cache.files import replacing_folder, write_json
 from ...cache.recipe import Recipe
 from ...cache.runs import Run
 from ...cache.store import FeatureStore
-from ...models.artefacts import Artefact, choose_artefacts, finish_network, write_artefact
-from ...models.backbone import Backbone
-from ...models.folding import check_head
-from ...models.heads import load_scorer, open_head
-from ...models.network import build_network
-from ...models.taps import Tap
-from ...models.weights import load_extractor, locate_weights
+from ...models.backbones.backbone import Backbone
+from ...models.backbones.taps import Tap
+from ...models.backbones.weights import load_extractor, locate_weights
+from ...models.heads.heads import load_scorer, open_head
+from ...models.networks.artefacts import Artefact, choose_artefacts, finish_network, write_artefact
+from ...models.networks.folding import check_head
+from ...models.networks.network import build_network
 from ..errors import InvalidRequest
 from ..extraction.reopening import find_network, request_of
 from ..progress import SILENT, Progress

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from ...cache.recipe import Recipe
 from ...cache.runs import Predictions
 from ...cache.table import SPLITS, Dataset
-from ...models.backbone import Backbone
+from ...models.backbones.backbone import Backbone
 from ..provenance import describe_environment
 from ..reporting.markdown import escape
 from ..units import format_size

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ...cache.index import hash_file
 from ...cache.part import keys_from_array
 from ...cache.table import SPLITS, Dataset
-from ...models.artefacts import Artefact
 from ...models.backend import quiet_libraries
+from ...models.networks.artefacts import Artefact
 from ..errors import NoImages, OtherPredictions
 from .classifier import Classifier
 from .prediction_script import Script

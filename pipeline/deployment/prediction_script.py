@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from ...cache.recipe import Recipe
-from ...models.artefacts import Artefact
+from ...models.networks.artefacts import Artefact
 from ..pictures.images import ReadingPolicy
 from ..pictures.resizing import FILL
 

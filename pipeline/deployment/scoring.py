@@ -14,8 +14,8 @@ from ...cache.features import FeatureSet
 from ...cache.places import place_of
 from ...cache.recipe import Recipe
 from ...cache.store import FeatureStore
-from ...models.heads import load_scorer, open_head
-from ...models.temperature import calibrate
+from ...models.heads.heads import load_scorer, open_head
+from ...models.heads.temperature import calibrate
 from ..extraction.reopening import Reopener
 from ..extraction.supply import FeatureSupply, Pixels
 from ..pictures.feed import Frame, Picture, decoding_ahead

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...models.devices import list_gpus
+from ...models.engines.devices import list_gpus
 from ..errors import ClusterUnreachable, InvalidRequest
 from .request import Request
 

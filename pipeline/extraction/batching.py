@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ...cache.features import FeatureSet
 from ...cache.part import Key
 from ...cache.writer import FeatureWriter
-from ...models.engine import Engine
+from ...models.engines.engine import Engine
 from ..pictures.feed import Decoded, Frame
 from .breakdown import Breakdown
 

@@ -15,13 +15,13 @@ from ...cache.index import hash_file
 from ...cache.part import Key
 from ...cache.recipe import Recipe
 from ...cache.store import FeatureStore
-from ...models.backbone import Backbone
+from ...models.backbones.backbone import Backbone
+from ...models.backbones.taps import Tap
+from ...models.backbones.weights import load_extractor, locate_weights
 from ...models.backend import keras_version
-from ...models.engine import Engine
-from ...models.engines import ENGINES, FORM, EngineChoice, compile_backbone, open_engine, versions_of
+from ...models.engines.engine import Engine
+from ...models.engines.engines import ENGINES, FORM, EngineChoice, compile_backbone, open_engine, versions_of
 from ...models.errors import ModelError, UnsuitableEngine
-from ...models.taps import Tap
-from ...models.weights import load_extractor, locate_weights
 from ..progress import SILENT, Progress
 
 

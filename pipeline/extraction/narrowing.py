@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from ...cache.recipe import Recipe
 from ...cache.store import FeatureStore
-from ...models.engines import EngineChoice, choose_engine
-from ...models.precisions import TAP, Verdict, find_verdicts
-from ...models.taps import Tap
+from ...models.backbones.taps import Tap
+from ...models.engines.engines import EngineChoice, choose_engine
+from ...models.engines.precisions import TAP, Verdict, find_verdicts
 from .frozen import FrozenBackbone
 from .request import Request
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...cache.part import keys_to_array
 from ...cache.recipe import differences
-from ...models.engine import Engine
+from ...models.engines.engine import Engine
 from ..pictures.feed import decoding_ahead
 from ..units import format_duration, format_size
 from .request import Request

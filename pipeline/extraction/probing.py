@@ -17,10 +17,10 @@ from ...cache.features import FeatureSet
 from ...cache.index import hash_bytes
 from ...cache.probe import TOLERANCE, Probe
 from ...cache.store import FeatureStore
-from ...models.engine import Engine
-from ...models.engines import ENGINES, EngineChoice
+from ...models.backbones.taps import Tap
+from ...models.engines.engine import Engine
+from ...models.engines.engines import ENGINES, EngineChoice
 from ...models.errors import UnsuitableSetting
-from ...models.taps import Tap
 from ..errors import OtherNumbers
 from ..pictures.feed import Frame
 from ..pictures.images import ReadingPolicy, decode_views, quiet_decoders

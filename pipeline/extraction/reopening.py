@@ -10,7 +10,7 @@ from dataclasses import replace
 from ...cache.features import FeatureSet
 from ...cache.recipe import Recipe, differences
 from ...cache.store import FeatureStore
-from ...models.taps import Tap
+from ...models.backbones.taps import Tap
 from ..errors import InvalidRequest, OtherNumbers
 from ..pictures.augmentation import augment_names, augment_recipe
 from ..pictures.feed import Frame

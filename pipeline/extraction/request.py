@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
+from ...models.backbones.resolving import found_again
 from ...models.errors import UnsuitableSetting
-from ...models.resolving import found_again
 from ..datasets.labelling import Labelling
 from ..errors import InvalidRequest
 from ..pictures.augmentation import STANDARD

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ...cache.part import Key
 from ...cache.refusals import Refusal
 from ...cache.store import FeatureStore
-from ...models.engine import Engine
+from ...models.engines.engine import Engine
 from ..interruption import stopping_gently
 from ..pictures import images as decoding
 from ..pictures.feed import Decoded, Picture, decoding_ahead

@@ -28,7 +28,7 @@ from ...cache.places import place_of
 from ...cache.refusals import Refusal
 from ...cache.store import FeatureStore
 from ...cache.writer import FeatureWriter
-from ...models.engine import Engine
+from ...models.engines.engine import Engine
 from ..datasets.dataset import find_keys_anywhere
 from ..datasets.examples import refusals_that_hold
 from ..interruption import stopping_gently

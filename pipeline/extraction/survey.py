@@ -19,11 +19,11 @@ from ...cache.plan import Plan, plan_extraction
 from ...cache.recipe import Recipe
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset, Skipped
-from ...models.backbone import Backbone
-from ...models.engines import choose_engine
+from ...models.backbones.backbone import Backbone
+from ...models.backbones.resolving import resolve_backbone
+from ...models.backbones.taps import Tap
+from ...models.engines.engines import choose_engine
 from ...models.errors import UnsuitableSetting
-from ...models.resolving import resolve_backbone
-from ...models.taps import Tap
 from ..datasets.dataset import FoundKeys, build_dataset, choose_source, finding_keys, settle_choices
 from ..datasets.examples import refusals_that_hold
 from ..datasets.layout import Listing, list_images

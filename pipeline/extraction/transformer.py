@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ...cache.store import FeatureStore
-from ...models.resolving import stored_name
+from ...models.backbones.resolving import stored_name
 from ..errors import InvalidRequest, UnreadableImage
 from ..pictures.feed import Frame
 from ..progress import SILENT

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from ...cache.store import FeatureStore
-from ...models.engines import choose_engine
+from ...models.engines.engines import choose_engine
 from ...models.errors import ModelError, UnsuitableSetting
 from ..errors import OtherNumbers
 from ..pictures.feed import Picture

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cache.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from ...models.descent import Descent, Material
 from ...models.errors import UnsuitableSetting
-from ...models.folding import softmax
+from ...models.networks.descent import Descent, Material
+from ...models.networks.folding import softmax
 from ..interruption import stopping_gently
 from ..progress import Progress
 from ..runs.tuning import Tuning

@@ -19,12 +19,12 @@ from ...cache.files import write_json
 from ...cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, write_history, write_predictions
 from ...cache.store import FeatureStore
 from ...cache.table import SPLITS
-from ...models.descent import Descent, Material, begin
-from ...models.distortion import build_distortion
-from ...models.folding import softmax
-from ...models.heads import open_head
-from ...models.network import add_preprocessing, build_core, build_stem, run_network
-from ...models.unfreezing import Unfrozen, check_moves, copy_weights, unfreeze
+from ...models.heads.heads import open_head
+from ...models.networks.descent import Descent, Material, begin
+from ...models.networks.distortion import build_distortion
+from ...models.networks.folding import softmax
+from ...models.networks.network import add_preprocessing, build_core, build_stem, run_network
+from ...models.networks.unfreezing import Unfrozen, check_moves, copy_weights, unfreeze
 from ..extraction.frozen import FrozenBackbone
 from ..extraction.reopening import find_network
 from ..pictures.images import quiet_decoders

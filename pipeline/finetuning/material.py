@@ -13,8 +13,8 @@ from ...cache.index import hash_bytes
 from ...cache.recipe import Recipe
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset, Row
-from ...models.descent import Material
-from ...models.taps import Tap
+from ...models.backbones.taps import Tap
+from ...models.networks.descent import Material
 from ..datasets.examples import Examples
 from ..errors import UnreadableImage
 from ..extraction.frozen import FrozenBackbone

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ...cache.features import FeatureSet
 from ...cache.runs import Run
 from ...cache.store import FeatureStore
-from ...models.folding import probabilities_of
-from ...models.taps import Tap
+from ...models.backbones.taps import Tap
+from ...models.networks.folding import probabilities_of
 from ..datasets.examples import choose_examples
 from ..deployment.classifier import find_sets
 from ..errors import InvalidRequest, OtherNumbers

@@ -14,7 +14,7 @@ from ...cache.errors import MissingFeatures, UnknownFeatures
 from ...cache.features import FeatureSet
 from ...cache.part import Key
 from ...cache.store import FeatureStore
-from ...models.streaming import Matrix, cut
+from ...models.solvers.streaming import Matrix, cut
 from ..errors import InvalidRequest
 from ..pictures.augmentation import augment_names, augment_recipe
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.table import SPLITS
-from ...models.heads import HEADS
+from ...models.heads.heads import HEADS
 from ..pictures.augmentation import STANDARD, augment_names
 from ..statistics.evaluation import WITH_INTERVAL
 from .inputs import JOINT

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...models.descent import Pace
-from ...models.distortion import distortion_names
 from ...models.errors import UnsuitableSetting
+from ...models.networks.descent import Pace
+from ...models.networks.distortion import distortion_names
 
 FINE_TUNED = "fine-tuned"
 """Stands in a run for the kind of head."""

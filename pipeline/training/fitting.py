@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.errors import UnsuitableRows
-from ...models.estimator import Head, score_rows
-from ...models.folds import assign_folds
-from ...models.heads import HeadRecord
-from ...models.streaming import Matrix, cut
+from ...models.heads.estimator import Head, score_rows
+from ...models.heads.folds import assign_folds
+from ...models.heads.heads import HeadRecord
+from ...models.solvers.streaming import Matrix, cut
 from .ground import Ground
 
 FOLDS = 5

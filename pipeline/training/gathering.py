@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...cache.part import Key
-from ...models.streaming import Matrix, StreamedRows, cut
+from ...models.solvers.streaming import Matrix, StreamedRows, cut
 from ..errors import InvalidRequest
 from ..progress import Progress
 from ..runs.inputs import Inputs

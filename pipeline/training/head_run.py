@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ...cache.runs import FORMAT, run_id
 from ...cache.table import Dataset
-from ...models.estimator import Head, scores_of
-from ...models.heads import HeadRecord
-from ...models.streaming import Matrix, cut
+from ...models.heads.estimator import Head, scores_of
+from ...models.heads.heads import HeadRecord
+from ...models.solvers.streaming import Matrix, cut
 from ..runs.inputs import JOINT
 from .fitting import Fitted, Material, choose_folds, fit_heads
 from .ground import Ground

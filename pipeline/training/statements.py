@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 
 from ...cache.runs import Predictions
-from ...models.estimator import Head, score_rows, scores_of
-from ...models.streaming import Matrix, StreamedRows, cut
+from ...models.heads.estimator import Head, score_rows, scores_of
+from ...models.solvers.streaming import Matrix, StreamedRows, cut
 from ..errors import InvalidRequest
 from ..statistics.evaluation import Metrics
 from .fitting import Doubles, Fitted, scores_are_probabilities
@@ -70,7 +70,7 @@ class Statements:
         InvalidRequest
             There is no picture to find it on.
         """
-        from ...models.temperature import calibrate, fit_temperature
+        from ...models.heads.temperature import calibrate, fit_temperature
 
         scores, part = self.honest
         if not len(scores):

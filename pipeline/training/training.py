@@ -11,8 +11,8 @@ from ...cache.files import write_json
 from ...cache.part import keys_from_array
 from ...cache.runs import FORMAT, Run, new_run, read_run, write_history, write_predictions
 from ...cache.store import FeatureStore
-from ...models.heads import HEADS, find_head
-from ...models.streaming import Matrix
+from ...models.heads.heads import HEADS, find_head
+from ...models.solvers.streaming import Matrix
 from ..datasets.examples import choose_examples
 from ..errors import InvalidRequest
 from ..memory import machine_memory

@@ -13,9 +13,9 @@ import numpy as np
 from ...cache.features import FeatureSet
 from ...cache.part import Key
 from ...cache.store import FeatureStore
-from ...models.engines import EngineChoice, choose_engine
+from ...models.backbones.taps import Tap
+from ...models.engines.engines import EngineChoice, choose_engine
 from ...models.errors import UnsuitableSetting
-from ...models.taps import Tap
 from ..errors import NoImages
 from ..extraction.reopening import find_network, request_of
 from ..pictures.feed import Frame, Picture, decoding_ahead

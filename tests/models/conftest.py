@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.models import Backbone, LocatedWeights, load_extractor, locate_weights
-from demijohn.models.backbones import BACKBONES
+from demijohn.models.backbones.backbones import BACKBONES
 from numpy.typing import NDArray
 from support.standin import TINY
 

@@ -1,7 +1,8 @@
 """The catalogue: sorted, filtered, in any spelling; layers listed."""
 
 import pytest
-from demijohn.models import BACKBONES, UnknownBackbone, UnsuitableSetting, precisions
+from demijohn.models import BACKBONES, UnknownBackbone, UnsuitableSetting
+from demijohn.models.engines import precisions
 from demijohn.pipeline.catalogue import describe_backbone, list_backbones, list_taps
 from support.verdicts import VERDICT
 

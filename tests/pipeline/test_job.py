@@ -8,7 +8,7 @@ import pytest
 from demijohn.cache import FeatureStore
 from demijohn.cache.part import keys_from_array
 from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights
-from demijohn.models.engines import make_engine
+from demijohn.models.engines.engines import make_engine
 from demijohn.pipeline import run
 from demijohn.pipeline.pictures.images import decode_image
 from PIL import Image

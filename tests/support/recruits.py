@@ -28,7 +28,7 @@ RECRUIT = replace(TINY, build=build)
 
 def enlist() -> None:
     """Put the engine into its place in this process, for good."""
-    from demijohn.pipeline.extraction.extraction import workers
+    from demijohn.pipeline.extraction import workers
     from support import swift
 
     workers.SLICE_SECONDS = float(os.environ.get("DEMIJOHN_TEST_SLICE") or workers.SLICE_SECONDS)

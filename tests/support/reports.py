@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.models.backbones import BACKBONES
+from demijohn.models.backbones.backbones import BACKBONES
 from demijohn.pipeline import audit, extract_features, report_heads, train_head
 from support.pictures import encode
 from support.scenes import scene
@@ -34,7 +34,7 @@ def write_report(root: Path) -> Path:
             table.writerow([name, CLASSES[(index + (index % 7 == 0)) % 3]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, TINY.name, TINY)
-        patch.setattr("demijohn.models.probes.TREES", 5)
+        patch.setattr("demijohn.models.heads.probes.TREES", 5)
         use_swift_engine(patch)
         extract_features(photos / "table.csv", backbone=TINY.name, weights="random", store=store)
         for head, settings in (("logistic", {}), ("logistic", {"c": 0.1}), ("logistic", {"c": 0.001})):

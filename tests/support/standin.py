@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from demijohn.models.backbone import Backbone, Preprocessing
-from demijohn.models.backbones import BACKBONES
+from demijohn.models.backbones.backbone import Backbone, Preprocessing
+from demijohn.models.backbones.backbones import BACKBONES
 
 SIZE, WIDTH = 16, 8
 
@@ -46,7 +46,7 @@ def build_twofold(*, top: bool, input_size: tuple[int, int] = (SIZE, SIZE)) -> A
 
 def load(model: Any, path: Path) -> None:
     """Load a Keras weights file."""
-    from demijohn.models.weights_files import load_keras_weights
+    from demijohn.models.backbones.weights_files import load_keras_weights
 
     load_keras_weights(model, path)
 
@@ -71,7 +71,7 @@ TWOFOLD = replace(TINY, name="twofold", build=build_twofold)
 
 def main() -> None:
     """Run `demijohn` with the stand-in."""
-    from demijohn.models.engine import Engine
+    from demijohn.models.engines.engine import Engine
     from demijohn.pipeline import cli
 
     BACKBONES.update({TINY.name: TINY, TWOFOLD.name: TWOFOLD})

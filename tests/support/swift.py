@@ -17,9 +17,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from demijohn.models.backbones import BACKBONES
-from demijohn.models.engines import EngineChoice
-from demijohn.models.taps import Tap
+from demijohn.models.backbones.backbones import BACKBONES
+from demijohn.models.backbones.taps import Tap
+from demijohn.models.engines.engines import EngineChoice
 from numpy.typing import NDArray
 from support.standin import SIZE, TINY, WIDTH
 
@@ -46,7 +46,7 @@ class SwiftEngine:
 
 def use_swift_engine(patch: Any = None) -> None:
     """Put the engine into its place, for good, or for as long as a pytest `MonkeyPatch` lasts."""
-    from demijohn.pipeline.extraction.extraction import frozen, survey, workers
+    from demijohn.pipeline.extraction import frozen, survey, workers
 
     def put(owner: Any, name: str, value: Any) -> None:
         if patch is None:

@@ -11,7 +11,7 @@ from demijohn.cache import SPLITS, Dataset, FeatureStore, Origin, Row
 from demijohn.cache.files import write_json
 from demijohn.cache.probe import Probe
 from demijohn.cache.runs import FORMAT, Run, new_run, read_run, write_predictions
-from demijohn.models.heads import HEADS
+from demijohn.models.heads.heads import HEADS
 from demijohn.pipeline.datasets.examples import choose_examples
 from demijohn.pipeline.runs.inputs import Inputs
 from demijohn.pipeline.training.ground import Ground

@@ -1,7 +1,7 @@
 """Verdicts on narrower types that nobody has measured: for tests of what is made of them."""
 
 from demijohn.models import BACKBONES
-from demijohn.models.precisions import Trial, Verdict
+from demijohn.models.engines.precisions import Trial, Verdict
 
 TRIAL = Trial(
     dataset="pets",

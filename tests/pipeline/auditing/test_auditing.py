@@ -18,7 +18,7 @@ from support.scenes import scene
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few trees: what the probe finds is tested with the probe."""
-    monkeypatch.setattr("demijohn.models.probes.TREES", 5)
+    monkeypatch.setattr("demijohn.models.heads.probes.TREES", 5)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demijohn.cache import FeatureSet, Row
-from demijohn.pipeline.auditing.auditing import inspection
+from demijohn.pipeline.auditing import inspection
 from demijohn.pipeline.auditing.findings import NearDuplicate
 from demijohn.pipeline.auditing.inspection import Inspection, group_pictures, inspect_features
 from demijohn.pipeline.progress import SILENT

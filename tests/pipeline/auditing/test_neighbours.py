@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from demijohn.pipeline.auditing.auditing import neighbours
+from demijohn.pipeline.auditing import neighbours
 from demijohn.pipeline.auditing.neighbours import find_candidates, join, nearest, outlier_scores, scale_rows
 from numpy.typing import NDArray
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from demijohn.pipeline.auditing.auditing import shortcuts
+from demijohn.pipeline.auditing import shortcuts
 from demijohn.pipeline.auditing.shortcuts import Shortcuts, probe_shortcuts
 from demijohn.pipeline.pictures.facts import FileFacts
 
@@ -12,7 +12,7 @@ from demijohn.pipeline.pictures.facts import FileFacts
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten trees instead of forty tell these made facts as well."""
-    monkeypatch.setattr("demijohn.models.probes.TREES", 10)
+    monkeypatch.setattr("demijohn.models.heads.probes.TREES", 10)
 
 
 def facts(count: int, seed: int = 0) -> list[FileFacts]:

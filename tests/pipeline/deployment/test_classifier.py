@@ -14,8 +14,8 @@ from demijohn.cache.part import keys_from_array
 from demijohn.cache.runs import write_predictions
 from demijohn.models import BACKBONES, HEADS, BadWeights
 from demijohn.models.backend import import_keras
-from demijohn.models.engine import Engine
-from demijohn.models.temperature import calibrate, fit_temperature
+from demijohn.models.engines.engine import Engine
+from demijohn.models.heads.temperature import calibrate, fit_temperature
 from demijohn.pipeline import Classifier, InvalidRequest, UnreadableImage, extract_feature_sets, train_head
 from demijohn.pipeline.pictures.images import decode_image
 from PIL import Image

@@ -16,9 +16,9 @@ import pytest
 from demijohn.cache import FeatureStore
 from demijohn.cache.part import keys_from_array
 from demijohn.models import HEADS, UnsuitableSetting
-from demijohn.models.artefacts import ARTEFACTS
-from demijohn.models.backbones import BACKBONES
+from demijohn.models.backbones.backbones import BACKBONES
 from demijohn.models.backend import import_keras
+from demijohn.models.networks.artefacts import ARTEFACTS
 from demijohn.pipeline import Export, InvalidRequest, NoImages, OtherPredictions, export, extract_features, train_head
 from demijohn.pipeline.deployment import exporting
 from demijohn.pipeline.deployment.prediction_script import load_script, render_script

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demijohn.models.artefacts import ARTEFACTS
+from demijohn.models.networks.artefacts import ARTEFACTS
 from demijohn.pipeline.deployment.parity import Checked, Parity, check_parity
 from demijohn.pipeline.errors import OtherPredictions
 from numpy.typing import NDArray

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
 from demijohn.cache.part import keys_from_array
-from demijohn.models.engines import ENGINES
+from demijohn.models.engines.engines import ENGINES
 from demijohn.pipeline import InvalidRequest, NoImages, Prediction, TooManyUnreadable, cli, extract_features, predict
 from demijohn.pipeline import train_head as train
 from support.pictures import encode, picture

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demijohn.cache import Recipe
-from demijohn.models.artefacts import ARTEFACTS, choose_artefacts
+from demijohn.models.networks.artefacts import ARTEFACTS, choose_artefacts
 from demijohn.pipeline.deployment.prediction_script import Script, load_script, render_script
 from demijohn.pipeline.errors import UnreadableImage
 from demijohn.pipeline.pictures.images import ReadingPolicy, decode_image, quiet_decoders

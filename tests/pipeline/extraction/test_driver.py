@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from demijohn.cache import FeatureSet, FeatureStore
-from demijohn.models.backbones import BACKBONES
+from demijohn.models.backbones.backbones import BACKBONES
 from demijohn.pipeline import InvalidRequest, extract_features, run
 from demijohn.pipeline.errors import ClusterUnreachable, WorkersLost
-from demijohn.pipeline.extraction.extraction import backends
-from demijohn.pipeline.extraction.extraction import driver as module
+from demijohn.pipeline.extraction import backends
+from demijohn.pipeline.extraction import driver as module
 from demijohn.pipeline.progress import Silent
 from support.crews import (
     SWIFT,

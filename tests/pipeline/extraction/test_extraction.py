@@ -24,8 +24,8 @@ from demijohn.models import (
     load_extractor,
     locate_weights,
 )
-from demijohn.models.engines import ENGINES, make_engine
-from demijohn.models.openvino_engine import OpenVINOEngine
+from demijohn.models.engines.engines import ENGINES, make_engine
+from demijohn.models.engines.openvino_engine import OpenVINOEngine
 from demijohn.pipeline import (
     DatasetClash,
     Extraction,
@@ -35,7 +35,7 @@ from demijohn.pipeline import (
     report_heads,
     train_head,
 )
-from demijohn.pipeline.extraction.extraction import runner as module
+from demijohn.pipeline.extraction import runner as module
 from demijohn.pipeline.pictures.images import decode_image
 from demijohn.pipeline.progress import Silent
 from support.commands import command, environment, run
@@ -429,7 +429,7 @@ def test_where_the_time_went_is_told(tiny: str, photos: Path, tmp_path: Path) ->
 
 
 def test_memory_is_bounded_by_what_is_decoded_ahead(tiny: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from demijohn.pipeline.deployment.named_pictures import feed
+    from demijohn.pipeline.pictures import feed
 
     decoded = 0
     decode = feed._decode

@@ -8,10 +8,10 @@ from typing import get_args
 import click
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.models.backbones import BACKBONES
+from demijohn.models.backbones.backbones import BACKBONES
 from demijohn.pipeline import Extraction, InvalidRequest, cli, extract_features, train_head
 from demijohn.pipeline.commands.answers import print_skipped
-from demijohn.pipeline.deployment.named_pictures import images
+from demijohn.pipeline.pictures import images
 from demijohn.pipeline.pictures.images import ReadingPolicy
 from demijohn.pipeline.pictures.resizing import MODES
 from support.commands import run

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from demijohn.cache import FeatureStore
-from demijohn.models import engines, precisions
 from demijohn.models.backend import keras_version
-from demijohn.models.devices import Device
-from demijohn.models.engines import ENGINES, EngineChoice
-from demijohn.models.openvino_engine import OpenVINOEngine
-from demijohn.models.precisions import Verdict
+from demijohn.models.engines import engines, precisions
+from demijohn.models.engines.devices import Device
+from demijohn.models.engines.engines import ENGINES, EngineChoice
+from demijohn.models.engines.openvino_engine import OpenVINOEngine
+from demijohn.models.engines.precisions import Verdict
 from demijohn.pipeline import BottleneckFeatures, Extraction, cli, extract_features
-from demijohn.pipeline.extraction.extraction import survey
+from demijohn.pipeline.extraction import survey
 from demijohn.pipeline.progress import Silent
 from demijohn.pipeline.upkeep.recomputation import recompute_rows
 from support.standin import TINY

@@ -106,7 +106,7 @@ def test_two_who_begin_at_once_agree_on_one_probe(
     swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one begins between this one's look at the store and its first write."""
-    from demijohn.pipeline.extraction.extraction import probing
+    from demijohn.pipeline.extraction import probing
 
     make = probing.make_probes
 

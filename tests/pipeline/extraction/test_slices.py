@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from demijohn.pipeline.extraction.extraction import slices as module
+from demijohn.pipeline.extraction import slices as module
 from demijohn.pipeline.extraction.slices import Deck
 from demijohn.pipeline.pictures.feed import Picture
 from hypothesis import given, settings

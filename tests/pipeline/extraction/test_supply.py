@@ -14,9 +14,9 @@ from demijohn.cache import FeatureStore, Key
 from demijohn.cache.index import hash_bytes
 from demijohn.pipeline import extract_features
 from demijohn.pipeline.datasets import dataset
-from demijohn.pipeline.deployment.named_pictures import feed, sources
 from demijohn.pipeline.extraction.reopening import Reopener
 from demijohn.pipeline.extraction.supply import FeatureSupply
+from demijohn.pipeline.pictures import feed, sources
 from demijohn.pipeline.pictures.images import ReadingPolicy
 from demijohn.pipeline.progress import SILENT
 from support.pictures import encode, picture

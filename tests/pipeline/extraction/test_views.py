@@ -115,7 +115,7 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_bytes(
 def test_a_head_learns_from_all_views_and_is_judged_on_view_0(
     swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from demijohn.models import linear
+    from demijohn.models.heads import linear
 
     store, seen = tmp_path / "store", {}
     extract(photos, store, views=3)
@@ -344,7 +344,7 @@ def test_one_command_decodes_once_for_backbones_that_share_a_size(
     from dataclasses import replace
 
     from demijohn.models import BACKBONES
-    from demijohn.pipeline.deployment.named_pictures import feed
+    from demijohn.pipeline.pictures import feed
     from support.standin import TINY
 
     monkeypatch.setitem(BACKBONES, "twin", replace(TINY, name="twin"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from demijohn.models.errors import UnsuitableSetting
-from demijohn.pipeline.extraction.extraction import workers as module
+from demijohn.pipeline.extraction import workers as module
 from demijohn.pipeline.extraction.survey import survey_images
 from demijohn.pipeline.extraction.workers import Place, claim_gpu, process_name, settle
 

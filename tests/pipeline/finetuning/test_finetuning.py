@@ -15,9 +15,9 @@ import pytest
 from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownRun
 from demijohn.cache.part import keys_from_array
 from demijohn.models import UnknownLayer, UnsuitableSetting
-from demijohn.models.backbones import BACKBONES
-from demijohn.models.heads import open_head
-from demijohn.models.network import run_network
+from demijohn.models.backbones.backbones import BACKBONES
+from demijohn.models.heads.heads import open_head
+from demijohn.models.networks.network import run_network
 from demijohn.pipeline import (
     InvalidRequest,
     OtherNumbers,
@@ -28,7 +28,7 @@ from demijohn.pipeline import (
     report_heads,
     train_head,
 )
-from demijohn.pipeline.finetuning.finetuning import finetuning as module
+from demijohn.pipeline.finetuning import finetuning as module
 from demijohn.pipeline.pictures.images import decode_image
 from demijohn.pipeline.statistics.evaluation import evaluate
 from PIL import Image
@@ -177,7 +177,7 @@ def test_maps_are_extracted_once_and_features_serve_the_head_alone(
     head = tune(store, "0", epochs=1)
     assert head.record["found"]["maps"] == head.record["features_digest"]
     tune(store, "block2", epochs=1)
-    from demijohn.models.engine import Engine
+    from demijohn.models.engines.engine import Engine
 
     monkeypatch.setattr(Engine, "extract", lambda *_: pytest.fail("a picture was extracted again"))
     tune(store, "block2", epochs=1, learning_rate=0.02)
@@ -266,7 +266,7 @@ def test_an_outdated_run_is_refused(made: Path, tmp_path: Path) -> None:
 
 def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Have training interrupted when an epoch has been kept; return what takes that back."""
-    from demijohn.pipeline.finetuning.finetuning import epochs
+    from demijohn.pipeline.finetuning import epochs
 
     keep = epochs._keep
 

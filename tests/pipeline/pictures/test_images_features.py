@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demijohn.models import BACKBONES, load_extractor, locate_weights
-from demijohn.models.engines import make_engine
+from demijohn.models.engines.engines import make_engine
 from demijohn.pipeline.pictures.images import decode_image, quiet_decoders
 from numpy.typing import NDArray
 from PIL import Image, ImageCms

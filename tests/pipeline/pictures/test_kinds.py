@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from demijohn.pipeline.deployment.named_pictures import kinds
 from demijohn.pipeline.errors import UnreadableImage
+from demijohn.pipeline.pictures import kinds
 from demijohn.pipeline.pictures.images import decode_image, decoder_version, quiet_decoders
 from PIL import Image
 from support.kinds import every_kind, smooth

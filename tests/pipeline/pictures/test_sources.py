@@ -24,7 +24,7 @@ from demijohn.pipeline import (
     report_heads,
     train_head,
 )
-from demijohn.pipeline.deployment.named_pictures import sources
+from demijohn.pipeline.pictures import sources
 from demijohn.pipeline.pictures.sources import list_elsewhere, read_file
 from support.pictures import encode, picture, write_classes
 from support.s3 import BUCKET, S3, Web, running_web
@@ -119,7 +119,7 @@ def test_what_is_there_under_another_name_is_fetched_but_not_computed(
 def test_a_killed_run_goes_on_where_it_was(
     swift: str, s3: S3, photos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from demijohn.pipeline.extraction.extraction import runner as station
+    from demijohn.pipeline.extraction import runner as station
 
     url = s3.put_folder(photos, "photos")
     s3.forget()

@@ -8,9 +8,9 @@ import pytest
 from demijohn.cache import FeatureStore
 from demijohn.cache.part import keys_from_array
 from demijohn.models import UnsuitableRows, UnsuitableSetting, load_head
-from demijohn.models.folds import assign_folds
-from demijohn.models.heads import HEADS
-from demijohn.models.temperature import calibrate, fit_temperature
+from demijohn.models.heads.folds import assign_folds
+from demijohn.models.heads.heads import HEADS
+from demijohn.models.heads.temperature import calibrate, fit_temperature
 from demijohn.pipeline import InvalidRequest, Labelling, extract_features, train_head, train_heads
 from demijohn.pipeline.training.fitting import Material, fit_heads
 from hypothesis import given

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from demijohn.cache import FeatureStore
 from demijohn.cache.runs import Run, read_predictions
-from demijohn.models import linear
+from demijohn.models.heads import linear
 from demijohn.pipeline import InvalidRequest, cli, extract_features, train_head
+from demijohn.pipeline.training import gathering
 from demijohn.pipeline.training.gathering import fits
-from demijohn.pipeline.training.training import gathering
 from support.trials import make_store
 
 LITTLE = 12_000

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from demijohn.models import BACKBONES
-from demijohn.models.backbone import CAFFE, INSIDE, Preprocessing
+from demijohn.models.backbones.backbone import CAFFE, INSIDE, Preprocessing
 from demijohn.pipeline import extract_features, train_head
 
 MOBILENET = BACKBONES["mobilenet-0.25"]

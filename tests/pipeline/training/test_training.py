@@ -140,7 +140,7 @@ def test_one_picture_per_class_trains_and_says_what_is_undefined(tiny: str, tmp_
 
 
 def test_the_test_split_is_touched_once_and_only_at_the_end(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from demijohn.models.linear import LogisticHead
+    from demijohn.models.heads.linear import LogisticHead
 
     seen: list[np.ndarray] = []
     fit = LogisticHead.fit

@@ -1,0 +1,1 @@
+"""Pre-trained networks: their records, their weights, and where they are tapped."""

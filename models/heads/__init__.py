@@ -1,0 +1,1 @@
+"""Heads: small classifiers on features, made the scikit-learn way."""

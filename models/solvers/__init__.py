@@ -1,0 +1,1 @@
+"""The mathematics of the linear heads: every strength and every fold at once."""

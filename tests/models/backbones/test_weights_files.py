@@ -1,0 +1,422 @@
+"""Files that Keras writes: each layout loads as Keras loads it; what does not fit is told by its first difference."""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from demijohn.models import BACKBONES, BadWeights
+from demijohn.models.backbones.taps import LAST, find_tensor
+from demijohn.models.backbones.weights import digest_weights
+from demijohn.models.backbones.weights_files import load_keras_weights
+from demijohn.models.backend import import_keras
+from support.standin import build
+from support.weights import LAYOUTS, save_keras2, save_keras3
+
+each_layout = pytest.mark.parametrize("layout", LAYOUTS)
+pytestmark = pytest.mark.filterwarnings(
+    # Keras 3 about the layout of Keras 2.
+    "ignore:You are saving your model as an HDF5 file"
+)
+
+
+def save(network: Any, folder: Path, layout: str) -> Path:
+    file = folder / f"saved{layout}"
+    LAYOUTS[layout](network, file)
+    return file
+
+
+def scatter(network: Any, seed: int = 0) -> Any:
+    """Return the network with other numbers in every weight."""
+    random = np.random.default_rng(seed)
+    for variable in network.weights:
+        variable.assign(0.1 + 0.9 * random.random(variable.shape, np.float32).astype(variable.dtype))
+    return network
+
+
+def refuse(network: Any, file: Path) -> str:
+    """Return the message with which a file is refused; it is one line and the network is as it was."""
+    before = digest_weights(network)
+    with pytest.raises(BadWeights) as caught:
+        load_keras_weights(network, file)
+    message = str(caught.value)
+    assert message.startswith(f"{file} does not hold the weights of {network.name}: ")
+    assert "\n" not in message
+    assert digest_weights(network) == before, "nothing is loaded before all is compared"
+    return message.partition(f"{network.name}: ")[2]
+
+
+@pytest.fixture(scope="module")
+def layers(guard: None) -> Any:
+    """Return the module `keras.layers`."""
+    return import_keras().layers
+
+
+def sequence(*steps: Any, size: tuple[int, ...] = (16, 16, 3), name: str = "other") -> Any:
+    keras = import_keras()
+    image = x = keras.Input(size)
+    for step in steps:
+        x = step(x)
+    return keras.Model(image, x, name=name)
+
+
+# What fits.
+
+
+@each_layout
+@pytest.mark.parametrize("top", [False, True])
+def test_a_file_loads_whatever_it_is_called(lively: Any, tmp_path: Path, layout: str, top: bool) -> None:
+    saved = scatter(build(top=top))
+    file = save(saved, tmp_path, layout)
+    for suffix in ("", ".h5", ".weights.h5", ".keras", ".pth"):
+        file = file.rename(tmp_path / f"renamed{suffix}")
+        network = build(top=top)
+        load_keras_weights(network, file)
+        assert digest_weights(network) == digest_weights(saved)
+
+
+@each_layout
+def test_every_kind_of_layer_loads_as_keras_loads_it(layers: Any, tmp_path: Path, layout: str) -> None:
+    def make() -> Any:
+        inner = import_keras().Sequential([layers.Conv2D(4, 1), layers.BatchNormalization(), layers.Conv2D(4, 1)])
+        return sequence(
+            layers.Normalization(),
+            layers.Dropout(0.5),
+            layers.SeparableConv2D(6, 3),
+            layers.BatchNormalization(scale=False),
+            layers.ReLU(),
+            layers.DepthwiseConv2D(3, use_bias=False),
+            inner,
+            layers.LayerNormalization(),
+            layers.GroupNormalization(2),
+            layers.PReLU(),
+            layers.Conv2D(3, 1),
+        )
+
+    file = save(scatter(make()), tmp_path, layout)
+    ours, theirs = make(), make()
+    load_keras_weights(ours, file)
+    theirs.load_weights(file)
+    assert digest_weights(ours) == digest_weights(theirs)
+    image = np.random.default_rng(0).normal(size=(1, 16, 16, 3)).astype(np.float32)
+    assert (np.asarray(ours(image)) == np.asarray(theirs(image))).all(), "Normalization keeps copies"
+
+
+@each_layout
+def test_a_classifier_is_left_out(layers: Any, tmp_path: Path, layout: str) -> None:
+    base = scatter(build(top=False))
+    ends = [
+        [layers.GlobalAveragePooling2D(), layers.Dense(1000)],
+        [layers.Flatten(), layers.Dense(4), layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(2)],
+        [layers.GlobalAveragePooling2D(keepdims=True), layers.Dropout(0.1), layers.Conv2D(5, 1), layers.Flatten()],
+    ]
+    for end in ends:
+        file = save(sequence(*base.layers[1:], *end), tmp_path, layout)
+        network = build(top=False)
+        load_keras_weights(network, file)
+        assert digest_weights(network) == digest_weights(base)
+
+
+@each_layout
+def test_names_of_layers_do_not_count(layers: Any, tmp_path: Path, layout: str) -> None:
+    # The convolution's name comes after the other's in the alphabet, in which HDF5 lists them.
+    other = scatter(sequence(layers.Conv2D(8, 3, name="z"), layers.BatchNormalization(name="a")))
+    network = build(top=False)
+    load_keras_weights(network, save(other, tmp_path, layout))
+    assert digest_weights(network) == digest_weights(other)
+
+
+def test_a_long_list_of_names_lies_in_pieces(lively: Any, tmp_path: Path) -> None:
+    file = save(lively, tmp_path, ".h5")
+    with h5py.File(file, "a") as content:
+        names = content.attrs.pop("layer_names")
+        content.attrs["layer_names0"], content.attrs["layer_names1"] = names[:2], names[2:]
+    network = build(top=False)
+    load_keras_weights(network, file)
+    assert digest_weights(network) == digest_weights(lively)
+
+
+def test_a_file_of_keras_2_13(lively: Any, tmp_path: Path) -> None:
+    file = save(lively, tmp_path, ".weights.h5")
+    with h5py.File(file, "a") as content:
+        content.move("layers", "_layer_checkpoint_dependencies")
+    network = build(top=False)
+    load_keras_weights(network, file)
+    assert digest_weights(network) == digest_weights(lively)
+
+
+def test_numbers_of_another_width_are_converted(lively: Any, tmp_path: Path) -> None:
+    file = save(lively, tmp_path, ".weights.h5")
+    for dtype in (">f4", "<f8"):
+        with h5py.File(file, "a") as content:
+            values = content["layers/conv2d/vars/0"][()]
+            del content["layers/conv2d/vars/0"]
+            content["layers/conv2d/vars/0"] = values.astype(dtype)
+        network = build(top=False)
+        load_keras_weights(network, file)
+        assert digest_weights(network) == digest_weights(lively)
+
+
+# What does not fit.
+
+
+@each_layout
+@pytest.mark.parametrize(
+    ("steps", "difference"),
+    [
+        (
+            lambda layers: [layers.Conv2D(16, 3), layers.BatchNormalization()],
+            r"layer 1 \(conv\) expects kernel \(3, 3, 3, 8\), found \(3, 3, 3, 16\) in 'conv2d",
+        ),
+        (
+            lambda layers: [layers.Conv2D(8, 3, use_bias=False), layers.BatchNormalization()],
+            r"layer 1 \(conv\) expects kernel, bias, found 1 array in 'conv2d",
+        ),
+        (
+            lambda layers: [layers.Conv2D(8, 3), layers.BatchNormalization(center=False)],
+            r"layer 2 \(bn\) expects gamma, beta, moving_mean, moving_variance, found 3 arrays in 'batch_normalization",
+        ),
+        (
+            lambda layers: [layers.Conv2D(8, 3)],
+            r"layer 2 \(bn\) is missing in the file; layers with weights: 1 in the file, 2 in the network",
+        ),
+        (lambda layers: [layers.Flatten()], r"layer 1 \(conv\) is missing in the file"),
+        # Keras ignores what stands behind, in its newer layouts.
+        (
+            lambda layers: [layers.Conv2D(8, 3), layers.BatchNormalization(), layers.Conv2D(8, 3, name="conv2")],
+            r"it holds 'conv2(d_1)?' \(3, 3, 8, 8\) and \(8,\) besides, which is of no classifier; layers",
+        ),
+        (
+            lambda layers: [layers.Conv2D(8, 3), layers.BatchNormalization(), layers.BatchNormalization()],
+            r"it holds 'batch_normalization\w*' .* is of no classifier",
+        ),
+        (
+            lambda layers: [*build(top=False).layers[1:], layers.Dense(5), layers.Conv2DTranspose(2, 3)],
+            r"it holds 'conv2d_transpose\w*' .* is of no classifier",
+        ),
+        (
+            lambda layers: [build(top=False), layers.GlobalAveragePooling2D(), layers.Dense(2)],
+            r"layer 1 \(conv\) .*save the weights of the inner one alone",
+        ),
+        # A file of Keras 3 does not tell that this layer stands in front.
+        (
+            lambda layers: [layers.Normalization(), *build(top=False).layers[1:], layers.Flatten(), layers.Dense(2)],
+            r"normalization",
+        ),
+    ],
+)
+def test_the_first_difference_is_named(
+    layers: Any, tmp_path: Path, layout: str, steps: Callable[[Any], list[Any]], difference: str
+) -> None:
+    file = save(sequence(*steps(layers)), tmp_path, layout)
+    message = refuse(build(top=False), file)
+    assert re.search(difference, message), message
+    # The layouts of Keras 3 tell what the network was called.
+    assert ("'other'" in message) == (layout in (".weights.h5", ".keras"))
+
+
+@each_layout
+def test_a_file_without_a_classifier_is_told_where_one_is_needed(lively: Any, tmp_path: Path, layout: str) -> None:
+    message = refuse(build(top=True), save(lively, tmp_path, layout))
+    assert message.startswith("layer 3 (dense")
+    assert "it seems to be of the network without its classifier" in message
+
+
+def test_a_head_behind_the_classifier_is_no_classifier(layers: Any, tmp_path: Path) -> None:
+    whole = sequence(*build(top=True).layers[1:], layers.Dense(3))
+    assert "besides" in refuse(build(top=True), save(whole, tmp_path, ".weights.h5"))
+
+
+# Damage and malice.
+
+
+@each_layout
+def test_cut_files_are_refused(lively: Any, tmp_path: Path, layout: str) -> None:
+    file = save(lively, tmp_path, layout)
+    content = file.read_bytes()
+    for share in (0.001, 0.1, 0.5, 0.9, 0.999):
+        file.write_bytes(content[: int(len(content) * share)])
+        message = refuse(build(top=False), file)
+        assert "cut off" in message or share == 0.001
+
+
+@pytest.mark.parametrize("layout", [".h5", ".weights.h5"])
+@pytest.mark.parametrize("way", ["soft", "external", "raw", "virtual"])
+def test_numbers_of_other_files_are_not_read(lively: Any, tmp_path: Path, layout: str, way: str) -> None:
+    save_keras2(lively, tmp_path / "other.h5")
+    file = save(lively, tmp_path, layout)
+    with h5py.File(file, "a") as content:
+        path = "conv/conv/bias" if layout == ".h5" else "layers/conv2d/vars/1"
+        assert path in content
+        content.move(path, "kept")
+        if way == "soft":
+            content[path] = h5py.SoftLink("/kept")
+        elif way == "external":
+            content[path] = h5py.ExternalLink("other.h5", "conv/conv/bias")
+        elif way == "raw":
+            content.create_dataset(path, (8,), "<f4", external=[(str(tmp_path / "other.h5"), 0, 32)])
+        else:
+            virtual = h5py.VirtualLayout((8,), "<f4")
+            virtual[:] = h5py.VirtualSource("other.h5", "conv/conv/bias", (8,))
+            content.create_virtual_dataset(path, virtual)
+    message = refuse(build(top=False), file)
+    assert "not in it" in message or "in another file" in message or "expects kernel, bias, found 1 array" in message
+
+
+@pytest.mark.parametrize("values", [np.zeros(8, "S4"), np.zeros(8, "V2"), np.zeros(8, complex)])
+def test_what_is_no_number_is_refused(lively: Any, tmp_path: Path, values: Any) -> None:
+    file = save(lively, tmp_path, ".weights.h5")
+    with h5py.File(file, "a") as content:
+        del content["layers/conv2d/vars/1"]
+        content["layers/conv2d/vars/1"] = values
+    assert "expected float32" in refuse(build(top=False), file)
+
+
+def test_a_larger_array_is_refused_unread(lively: Any, tmp_path: Path) -> None:
+    file = save(lively, tmp_path, ".weights.h5")
+    with h5py.File(file, "a") as content:
+        del content["layers/conv2d/vars/1"]
+        # Takes no room in the file and four terabytes in memory.
+        content.create_dataset("layers/conv2d/vars/1", (10**12,), "<f4", chunks=(10**6,))
+    assert "expects bias (8,), found (1000000000000,)" in refuse(build(top=False), file)
+
+
+@pytest.mark.parametrize("names", [3, [1, 2], ["no"], [b"\xff"], ["/"]])
+def test_odd_names_of_layers_are_refused(guard: None, tmp_path: Path, names: Any) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as content:
+        content.attrs["layer_names"] = names
+    refuse(build(top=False), tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("path", ["3", "layers", "layers/conv2d/x", "layers/conv2d/vars/x", "layers/conv2d/vars/7"])
+def test_other_contents_of_an_hdf5_file_are_refused(guard: None, tmp_path: Path, path: str) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as content:
+        content[path] = np.zeros(8, np.float32)
+    refuse(build(top=False), tmp_path / "x.h5")
+
+
+def rewrite(file: Path, change: Callable[[str, bytes], bytes], method: int = zipfile.ZIP_STORED) -> None:
+    """Write an archive anew, each file of it changed."""
+    with zipfile.ZipFile(file) as source:
+        contents = {name: change(name, source.read(name)) for name in source.namelist()}
+    with zipfile.ZipFile(file, "w", method) as target:
+        for name, content in contents.items():
+            target.writestr(name, content)
+
+
+def test_the_network_that_an_archive_describes_is_not_built(lively: Any, tmp_path: Path) -> None:
+    file = save(lively, tmp_path, ".keras")
+    rewrite(file, lambda name, content: b"[" * 100_000 if name == "config.json" else content, zipfile.ZIP_DEFLATED)
+    network = build(top=False)
+    load_keras_weights(network, file)
+    assert digest_weights(network) == digest_weights(lively)
+
+
+def test_an_archive_that_unpacks_to_much_more_is_refused(lively: Any, tmp_path: Path) -> None:
+    file = save(lively, tmp_path, ".keras")
+    rewrite(file, lambda _, content: content + bytes(10**7), zipfile.ZIP_DEFLATED)
+    assert "announces" in refuse(build(top=False), file)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_refused(lively: Any, tmp_path: Path, method: int) -> None:
+    file = save(lively, tmp_path, ".keras")
+    rewrite(file, lambda _, content: content, method)
+    content = bytearray(file.read_bytes())
+    middle = content.index(b"model.weights.h5") + 1000
+    content[middle : middle + 64] = bytes(64)[::-1] if method else b"\x55" * 64
+    file.write_bytes(content)
+    refuse(build(top=False), file)
+
+
+def test_an_archive_with_a_password_is_refused(lively: Any, tmp_path: Path) -> None:
+    file = save(lively, tmp_path, ".keras")
+    content = file.read_bytes()
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.rindex(header) + flags
+        content = content[:start] + b"\x01" + content[start + 1 :]
+    file.write_bytes(content)
+    assert "password" in refuse(build(top=False), file)
+
+
+def test_a_file_that_may_not_be_read(lively: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = save(lively, tmp_path, ".h5")
+    network = build(top=False)
+
+    def refuse_to_open(self: Path, *_: object) -> io.BytesIO:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse_to_open)
+    assert refuse(network, file) == "Permission denied"
+
+
+# Real networks.
+
+
+def test_the_published_mobilenet_loads_as_keras_loads_it(guard: None, real_weights: Path) -> None:
+    file = real_weights / "mobilenet_2_5_224_tf_no_top.h5"
+    mobilenet = import_keras().applications.MobileNet
+
+    def make(alpha: float) -> Any:
+        return mobilenet(alpha=alpha, weights=None, include_top=False, input_shape=(224, 224, 3))
+
+    ours, theirs = make(0.25), make(0.25)
+    load_keras_weights(ours, file)
+    theirs.load_weights(file)
+    assert digest_weights(ours) == digest_weights(theirs)
+    message = refuse(make(0.5), file)
+    assert message.startswith("layer 1 (conv1) expects kernel (3, 3, 3, 16), found (3, 3, 3, 8) in 'conv1'")
+
+
+# Of each kind of network one; the others are larger or deeper, of the same layers.
+KINDS = (
+    "convnext-tiny",
+    "densenet121",
+    "efficientnet-b0",
+    "efficientnet-v2-b0",
+    "inception-resnet-v2",
+    "inception-v3",
+    "mobilenet-0.25",
+    "mobilenet-v2-0.35",
+    "mobilenet-v3-small",
+    "nasnet-mobile",
+    "resnet50",
+    "resnet50-v2",
+    "vgg16",
+    "xception",
+)
+
+
+@pytest.mark.slow
+@each_layout
+@pytest.mark.parametrize("name", KINDS)
+def test_each_network_takes_its_file_with_the_classifier(guard: None, tmp_path: Path, name: str, layout: str) -> None:
+    backbone = BACKBONES[name]
+    whole = scatter(backbone.build(top=True, input_size=backbone.input_size))
+    digest = digest_weights(whole)
+    file = save(whole, tmp_path, layout)
+    network = backbone.build(top=False, input_size=backbone.input_size)
+    load_keras_weights(network, file)
+    # ConvNeXt has its classifier's pooling in front of the last layer.
+    values, norm = find_tensor(backbone, network, LAST)
+    classifier = whole.layers[len(network.layers) - (norm is not None) :]
+    Model = import_keras().Model
+    features, expected = Model(network.input, values), Model(whole.input, classifier[0].input)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, *backbone.input_size, 3)).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(features(image)), np.asarray(expected(image)))
+    if norm is not None:
+        for ours, theirs in zip(norm.get_weights(), classifier[1].get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    scatter(whole, seed=1)
+    load_keras_weights(whole, file)
+    assert digest_weights(whole) == digest
+    save_keras3(network, tmp_path / "alone")
+    file.unlink()
+    alone = scatter(backbone.build(top=False, input_size=backbone.input_size), seed=1)
+    load_keras_weights(alone, tmp_path / "alone")
+    assert digest_weights(alone) == digest_weights(network)
