@@ -149,7 +149,7 @@ def deal(pictures: Path, store: Path) -> None:
     """Look at pictures, and deal them to workers that are not there; print seconds and the most memory in bytes."""
     import pickle
 
-    from demijohn.pipeline.extraction.slices import Deck
+    from demijohn.pipeline.extraction.slicing import Slicer
     from demijohn.pipeline.extraction.survey import pictures_of, survey_images
     from demijohn.pipeline.extraction.workers import peak_bytes
 
@@ -159,10 +159,10 @@ def deal(pictures: Path, store: Path) -> None:
     survey.families[0].frozen.remember()
     look = time.perf_counter() - started
     started = time.perf_counter()
-    deck = Deck(pictures_of(survey.table, [survey.families[0].first]), 16)
-    for start, dealt in deck.deal():
+    slicer = Slicer(pictures_of(survey.table, [survey.families[0].first]), 16)
+    for start, dealt in slicer.deal():
         pickle.dumps(tuple(dealt))
-        deck.take_back(start, len(dealt), done=len(dealt), seconds=len(dealt) / 100)
+        slicer.take_back(start, len(dealt), done=len(dealt), seconds=len(dealt) / 100)
     dealing = time.perf_counter() - started
     print(look, dealing, peak_bytes())
 

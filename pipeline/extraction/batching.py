@@ -57,7 +57,7 @@ class _Waiting:
 _Outputs = tuple[NDArray[np.float32], ...]
 
 
-class _Lane:
+class _Queue:
     """An engine, what waits for it, and what it computes."""
 
     def __init__(self, engine: Engine, targets: Sequence[Target]) -> None:
@@ -79,7 +79,7 @@ class _Lane:
             self.waiting = []
 
 
-class Lanes:
+class Batcher:
     """Engines and the feature sets that they fill; a context that commits whatever was added, and merges at the end.
 
     Parameters
@@ -95,7 +95,7 @@ class Lanes:
         every: dict[Engine, list[Target]] = {}
         for engine, target in targets:
             every.setdefault(engine, []).append(target)
-        self._lanes = [_Lane(engine, targets) for engine, targets in every.items()]
+        self._queues = [_Queue(engine, targets) for engine, targets in every.items()]
         self._breakdown = breakdown
         self._alone = alone
         self._writers: dict[Target, FeatureWriter] = {}
@@ -103,10 +103,10 @@ class Lanes:
         self._written: deque[Future[float]] = deque()
         self._stack = ExitStack()
 
-    def __enter__(self) -> "Lanes":
+    def __enter__(self) -> "Batcher":
         self._stack.__enter__()
-        for lane in self._lanes:
-            for target in lane.targets:
+        for queue in self._queues:
+            for target in queue.targets:
                 self._writers[target] = target.writer or self._stack.enter_context(
                     FeatureWriter(target.features, alone=self._alone)
                 )
@@ -118,8 +118,8 @@ class Lanes:
         try:
             # A second interrupt may come while a batch is waited for; what is computed is stored all the same.
             try:
-                for lane in self._lanes:
-                    lane.threads.shutdown(wait=True, cancel_futures=True)
+                for queue in self._queues:
+                    queue.threads.shutdown(wait=True, cancel_futures=True)
             finally:
                 if error is not None:
                     self._save_what_is_computed()
@@ -135,44 +135,44 @@ class Lanes:
         """Take a decoded picture to every engine that wants it."""
         if picture.key is None or picture.pixels is None:
             return
-        for lane in self._lanes:
+        for queue in self._queues:
             # Also where pictures come slowly, rows are stored soon.
-            while lane.flying and lane.flying[0][1].done():
-                self._land(lane)
+            while queue.flying and queue.flying[0][1].done():
+                self._land(queue)
             for frame, pixels in picture.pixels.items():
                 lacking = tuple(
-                    each for each in lane.targets if each.frame == frame and picture.expected in each.missing
+                    each for each in queue.targets if each.frame == frame and picture.expected in each.missing
                 )
                 if lacking:
-                    lane.waiting.append(_Waiting(picture.key, pixels, lacking))
-                if len(lane.waiting) == lane.engine.batch_size:
-                    while lane.is_full:
-                        self._land(lane)
-                    lane.launch()
+                    queue.waiting.append(_Waiting(picture.key, pixels, lacking))
+                if len(queue.waiting) == queue.engine.batch_size:
+                    while queue.is_full:
+                        self._land(queue)
+                    queue.launch()
 
     def finish(self) -> None:
         """Run what is waiting for a full batch, and see everything stored."""
-        for lane in self._lanes:
-            lane.launch()
-        for lane in self._lanes:
-            while lane.flying:
-                self._land(lane)
+        for queue in self._queues:
+            queue.launch()
+        for queue in self._queues:
+            while queue.flying:
+                self._land(queue)
         self._settle_writes(0)
 
-    def _land(self, lane: _Lane) -> None:
+    def _land(self, queue: _Queue) -> None:
         """Wait for the batch that was launched first, and have its rows stored."""
-        batch, future = lane.flying[0]
+        batch, future = queue.flying[0]
         started = time.perf_counter()
         outputs, seconds = future.result()
         self._breakdown.full += time.perf_counter() - started
         self._breakdown.forward += seconds
         # Taken away only now: an interrupt finds it there.
-        lane.flying.popleft()
-        self._store(lane, batch, outputs)
+        queue.flying.popleft()
+        self._store(queue, batch, outputs)
 
-    def _store(self, lane: _Lane, batch: Sequence[_Waiting], outputs: _Outputs) -> None:
+    def _store(self, queue: _Queue, batch: Sequence[_Waiting], outputs: _Outputs) -> None:
         self._settle_writes(_WRITES)
-        for target in lane.targets:
+        for target in queue.targets:
             rows = [number for number, each in enumerate(batch) if target in each.targets]
             if rows:
                 keys = [batch[number].key for number in rows]
@@ -187,10 +187,10 @@ class Lanes:
             self._breakdown.write += self._written.popleft().result()
 
     def _save_what_is_computed(self) -> None:
-        for lane in self._lanes:
-            for batch, future in lane.flying:
+        for queue in self._queues:
+            for batch, future in queue.flying:
                 if future.done() and not future.cancelled() and future.exception() is None:
-                    self._store(lane, batch, future.result()[0])
+                    self._store(queue, batch, future.result()[0])
 
 
 def _compute(engine: Engine, batch: Sequence[_Waiting]) -> tuple[_Outputs, float]:

@@ -28,7 +28,7 @@ from ..units import format_size
 from .backends import Backend, choose_backend
 from .request import Request
 from .runner import Outcome, Running
-from .slices import Deck
+from .slicing import Slicer
 from .survey import Family, Survey
 from .workers import Answer, Job, Place, process_name, serve
 
@@ -39,8 +39,8 @@ ANSWER_SECONDS = 600.0
 
 
 @contextmanager
-def gathering(survey: Survey) -> Iterator["Crew | None"]:
-    """Give the crew that is asked for; None where the extraction runs in this process."""
+def worker_pool(survey: Survey) -> Iterator["WorkerPool | None"]:
+    """Give the pool that is asked for; None where the extraction runs in this process."""
     backend = choose_backend(survey.request)
     if backend is None:
         yield None
@@ -49,12 +49,12 @@ def gathering(survey: Survey) -> Iterator["Crew | None"]:
         if survey.request["cluster"]:
             stack.enter_context(backend.client)
         claims = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demijohn-workers-")))
-        crew = Crew(survey, backend, claims)
+        pool = WorkerPool(survey, backend, claims)
         stack.enter_context(stopping_at_once())
         if survey.request["workers"] is not None and backend.client is None:
             stack.callback(_dismiss)
-        yield crew
-        crew.tell()
+        yield pool
+        pool.tell()
 
 
 @dataclass(slots=True)
@@ -70,8 +70,8 @@ class _Record:
         return self.pictures / self.seconds if self.seconds else 0.0
 
 
-class Crew:
-    """Workers that do what a `Station` does."""
+class WorkerPool:
+    """Workers that do what a `Runner` does."""
 
     def __init__(self, survey: Survey, backend: Backend, claims: Path) -> None:
         self._progress = survey.request["progress"]
@@ -85,7 +85,7 @@ class Crew:
         }
         self._backend = backend
         self._common: dict[str, Any] = {
-            "crew": uuid.uuid4().hex,
+            "pool": uuid.uuid4().hex,
             "store": survey.store.folder,
             "request": request,
             "place": Place(process_name(), backend.threads, backend.gpus, claims),
@@ -120,16 +120,16 @@ class Crew:
             )
             return Job(task="run", families=thinned, pictures=tuple(dealt), start=start, **self._common)
 
-        deck = Deck(pictures, self._count_workers())
+        slicer = Slicer(pictures, self._count_workers())
         refusals = []
         try:
-            for answer in self._call(job(*dealt) for dealt in deck.deal()):
+            for answer in self._call(job(*dealt) for dealt in slicer.deal()):
                 self._pass_on(answer)
                 if answer.refusal is None:
-                    self._take(answer, deck, outcome, count)
+                    self._take(answer, slicer, outcome, count)
                 else:
                     # What others have in hand is awaited.
-                    deck.close()
+                    slicer.close()
                     refusals.append(answer)
         except WorkersLost as error:
             self._lose(str(error))
@@ -176,9 +176,9 @@ class Crew:
                 return answer.value
             self._leave_out(answer)
 
-    def _take(self, answer: Answer, deck: Deck, outcome: Outcome, count: Counter) -> None:
+    def _take(self, answer: Answer, slicer: Slicer, outcome: Outcome, count: Counter) -> None:
         seconds = answer.outcome.breakdown.seconds
-        deck.take_back(answer.start, answer.count, done=answer.value, seconds=seconds)
+        slicer.take_back(answer.start, answer.count, done=answer.value, seconds=seconds)
         record = self._records.setdefault(answer.worker, _Record())
         record.pictures += answer.value
         record.seconds += seconds

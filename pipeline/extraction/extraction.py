@@ -14,7 +14,7 @@ from ...cache.features import Speed
 from ...cache.table import Skipped
 from ..errors import TooManyUnreadable
 from .breakdown import Breakdown
-from .driver import gathering
+from .driver import worker_pool
 from .outlook import explain
 from .request import Request
 from .survey import Family, Survey, survey_images
@@ -226,8 +226,8 @@ def extract_feature_sets(
     for change in survey.changes:
         progress.warn(change)
     progress.say(str(survey))
-    with gathering(survey) as crew:
-        work = Work(survey, crew)
+    with worker_pool(survey) as pool:
+        work = Work(survey, pool)
         # Whatever cannot be opened ends it here, with the data set as it was.
         work.open(new=new)
         survey.store.index.remember(survey.found.hashed)

@@ -1,6 +1,6 @@
 """Where pictures become rows, in one process: engines that are opened once, and serve one pass after another.
 
-An extraction that runs alone has one station; of an extraction with workers each worker has one.
+An extraction that runs alone has one runner; of an extraction with workers each worker has one.
 """
 
 import time
@@ -18,7 +18,7 @@ from ..pictures.feed import Decoded, Picture, decoding_ahead
 from ..pictures.images import ReadingPolicy
 from ..pictures.sources import Patience
 from ..progress import Counter
-from .batching import Lanes, Target
+from .batching import Batcher, Target
 from .breakdown import Breakdown
 from .frozen import FrozenBackbone
 from .probing import Opened, Opener
@@ -80,7 +80,7 @@ class Outcome:
         self.breakdown += other.breakdown
 
 
-class Station:
+class Runner:
     """Opens the feature sets of some families, and fills them.
 
     Parameters
@@ -154,7 +154,7 @@ class Station:
         started = time.perf_counter()
         with (
             stopping_gently() as stop,
-            Lanes(targets, breakdown, alone=alone) as lanes,
+            Batcher(targets, breakdown, alone=alone) as batcher,
             decoding_ahead(pictures, self._reading, ahead=ahead, known=known) as decoded,
         ):
             try:
@@ -162,7 +162,7 @@ class Station:
                     if stop.is_set():
                         raise KeyboardInterrupt
                     taken += 1
-                    lanes.add(picture)
+                    batcher.add(picture)
                     outcome.note(picture, self._reading)
                     patience.note(picture.reason if picture.key is None else "")
                     good = picture.pixels is not None
@@ -172,7 +172,7 @@ class Station:
                     count(extracted=int(good), skipped=int(not good))
                     if time.perf_counter() - started > seconds:
                         break
-                lanes.finish()
+                batcher.finish()
             finally:
                 for _, target in targets:
                     outcome.added[target.features.digest] += len(target.added)

@@ -35,7 +35,7 @@ from ..interruption import stopping_gently
 from ..pictures.augmentation import make_view
 from ..pictures.feed import Frame, Picture, decoding_ahead
 from ..pictures.images import MAX_PIXELS, ReadingPolicy, decoder_version
-from .batching import Lanes, Target
+from .batching import Batcher, Target
 from .breakdown import Breakdown
 from .probing import Opened
 
@@ -211,13 +211,13 @@ class FeatureSupply:
         try:
             with (
                 stopping_gently() as stop,
-                Lanes(targets, Breakdown()) as lanes,
+                Batcher(targets, Breakdown()) as batcher,
                 decoding_ahead(pictures, policy, ahead=ahead) as decoded,
             ):
                 for picture in decoded:
                     if stop.is_set():
                         raise KeyboardInterrupt
-                    lanes.add(picture)
+                    batcher.add(picture)
                     if picture.key is None:
                         del keys[picture.name]
                         reasons[picture.name] = picture.reason
@@ -226,7 +226,7 @@ class FeatureSupply:
                     keys[picture.name] = picture.key
                     if picture.pixels is None:
                         refused[picture.key] = picture.reason
-                lanes.finish()
+                batcher.finish()
         finally:
             for digest in missing:
                 self._writers[digest].commit()

@@ -11,8 +11,8 @@ from ...cache.places import place_within
 from ...cache.table import Skipped
 from ..datasets.dataset import build_dataset
 from ..units import format_size
-from .driver import Crew
-from .runner import Outcome, Running, Station
+from .driver import WorkerPool
+from .runner import Outcome, Runner, Running
 from .survey import Family, Survey, Wanted, pictures_of, plan_view
 
 REMEMBER_AFTER = 256
@@ -20,9 +20,9 @@ REMEMBER_AFTER = 256
 
 
 class Work:
-    """An extraction from its survey to its end, done here or by a crew."""
+    """An extraction from its survey to its end, done here or by a pool."""
 
-    def __init__(self, survey: Survey, crew: Crew | None = None) -> None:
+    def __init__(self, survey: Survey, pool: WorkerPool | None = None) -> None:
         self.families = survey.families
         self.table = survey.table
         self.refusals = survey.refusals
@@ -36,8 +36,8 @@ class Work:
         """Paths of what a stand-in is the key of, until the first pass is over."""
         self._remembered = 0
         """Of what was read otherwise than expected, how much the index has been told."""
-        self._crew = crew
-        self._hands = crew or Station(survey.store, survey.families, survey.request)
+        self._pool = pool
+        self._hands = pool or Runner(survey.store, survey.families, survey.request)
 
     def open(self, *, new: bool) -> None:
         """Open the feature sets that lack rows, before anything of the data set is written.
@@ -66,8 +66,8 @@ class Work:
     def run(self) -> None:
         """Extract until nothing is missing that can be read."""
         survey, outcome = self._survey, self.outcome
-        known = {each: set(each.part_paths()) for family in self.families for each in _sets(family) if self._crew}
-        # Each turn stores rows, learns of refusals or loses files, so it ends; a crew counts its losses.
+        known = {each: set(each.part_paths()) for family in self.families for each in _sets(family) if self._pool}
+        # Each turn stores rows, learns of refusals or loses files, so it ends; a pool counts its losses.
         while any(family.missing for family in self.families):
             try:
                 self._pass()
@@ -89,12 +89,12 @@ class Work:
             self._unread = frozenset()
             before = self.families
             self.families = tuple(self._planned(family, _sets(family)) for family in before)
-            if self._crew:
-                self._crew.compare(self._count_rows(before))
+            if self._pool:
+                self._pool.compare(self._count_rows(before))
         if self.engines:
             self._progress.say(str(outcome.breakdown))
         for features, parts in known.items():
-            # Whoever works for a crew leaves it to the end.
+            # Whoever works for a pool leaves it to the end.
             merge_parts(features, {path.name for path in set(features.part_paths()) - parts})
         for family in self.families:
             for each in _sets(family):

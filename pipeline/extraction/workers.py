@@ -1,7 +1,7 @@
 """What a worker does: a job comes in, rows go into the store, a summary goes back.
 
 A worker is a process. It opens the backbones with its first job and keeps them for the next ones of
-the same crew; its memory is that of an extraction that runs alone, whatever the size of the job.
+the same pool; its memory is that of an extraction that runs alone, whatever the size of the job.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from ..pictures.feed import Picture
 from ..progress import SILENT, Silent
 from .frozen import FrozenBackbone
 from .request import Request
-from .runner import Outcome, Station
+from .runner import Outcome, Runner
 from .survey import Family
 
 SLICE_SECONDS = 60.0
@@ -50,14 +50,14 @@ class Place:
 class Job:
     """What a worker is asked for."""
 
-    crew: str
-    """Jobs of one crew are of the same request, so that what was opened for one serves the next."""
+    pool: str
+    """Jobs of one pool are of the same request, so that what was opened for one serves the next."""
     task: Literal["choose_generations", "open", "run"]
     store: Path
     """Absolute."""
     request: Request
     families: tuple[Family, ...]
-    """All of the crew; their plans hold what is missing of these pictures."""
+    """All of the pool; their plans hold what is missing of these pictures."""
     place: Place
     pictures: tuple[Picture, ...] = ()
     start: int = 0
@@ -71,7 +71,7 @@ class Answer:
 
     worker: str
     value: Any = None
-    """What the station returned; of a run, how many pictures were taken."""
+    """What the runner returned; of a run, how many pictures were taken."""
     outcome: Outcome = field(default_factory=Outcome)
     start: int = 0
     count: int = 0
@@ -92,14 +92,14 @@ def serve(job: Job) -> Answer:
         refusal: OtherNumbers | ModelError | None = None
         settle(job.place)
         try:
-            station = _bench.station(job)
+            runner = _bench.runner(job)
             if job.task == "run":
                 with SILENT.count(0, cached=0) as count:
-                    value = station.run(job.pictures, job.families, outcome, count, alone=False, seconds=SLICE_SECONDS)
+                    value = runner.run(job.pictures, job.families, outcome, count, alone=False, seconds=SLICE_SECONDS)
             elif job.task == "open":
-                value = station.open(job.families, new=job.new)
+                value = runner.open(job.families, new=job.new)
             else:
-                value = station.choose_generations(job.families)
+                value = runner.choose_generations(job.families)
         except (OtherNumbers, ModelError) as error:
             refusal = error
         return Answer(
@@ -188,18 +188,18 @@ class _Bench:
         self.notes = _Notes()
         self.settled = False
         self.claim: Any = None
-        self._crew = ""
-        self._station: Station | None = None
+        self._pool = ""
+        self._runner: Runner | None = None
 
-    def station(self, job: Job) -> Station:
-        """Return the station of the job's crew; that of an earlier one goes."""
-        if self._station is None or self._crew != job.crew:
-            self._station = None
+    def runner(self, job: Job) -> Runner:
+        """Return the runner of the job's pool; that of an earlier one goes."""
+        if self._runner is None or self._pool != job.pool:
+            self._runner = None
             request: Request = {**job.request, "progress": self.notes}
             for frozen in dict.fromkeys(family.frozen for family in job.families):
                 _choose(frozen, request, self.notes)
-            self._station, self._crew = Station(FeatureStore(job.store), job.families, request), job.crew
-        return self._station
+            self._runner, self._pool = Runner(FeatureStore(job.store), job.families, request), job.pool
+        return self._runner
 
 
 _bench = _Bench()

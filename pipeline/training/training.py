@@ -1,6 +1,6 @@
 """Stage two: a head is trained on stored features; the pictures are not needed any more.
 
-What is asked for is found in the store, a lesson is made of it (see `lesson`), and what comes of that is kept as a run.
+What is asked for is found in the store and becomes one training (see `head_training`), whose outcome is kept as a run.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from ..provenance import describe_environment
 from ..runs.inputs import Inputs, choose_inputs, extraction_command
 from .gathering import gather_rows
 from .ground import Ground
-from .head_run import Learned, Lesson, learn
+from .head_training import HeadTraining, Learned, learn
 
 
 def train_heads(
@@ -142,7 +142,7 @@ def train_head(
     table = kept.find_dataset(dataset)
     source = choose_inputs(kept, backbone, features, views=views, augment=augment, dataset=table.name)
     _check(source, table.name, tta=tta, folds=folds)
-    lesson = Lesson(
+    training = HeadTraining(
         head=record,
         settings=complete if tune else record.settle(complete),
         table=table,
@@ -153,13 +153,13 @@ def train_head(
         refit=refit,
         calibrated=calibrated,
     )
-    existing = kept.find_run(lesson.run)
+    existing = kept.find_run(training.run)
     if existing is not None and not force:
         progress.say(f"{existing.id}: trained before, nothing to do (--force trains it again)")
         return existing
-    X = _gather(lesson, machine_memory() // 2 if memory is None else memory, kept.results, progress)
+    X = _gather(training, machine_memory() // 2 if memory is None else memory, kept.results, progress)
     source.note_use()
-    return _write_run(kept.run_folder(lesson.run), learn(lesson, X), progress)
+    return _write_run(kept.run_folder(training.run), learn(training, X), progress)
 
 
 def _check(source: Inputs, dataset: str, *, tta: bool, folds: int | None) -> None:
@@ -172,15 +172,15 @@ def _check(source: Inputs, dataset: str, *, tta: bool, folds: int | None) -> Non
         raise InvalidRequest("--folds and --tta were given, expected one of them: folds judge pictures in one view")
 
 
-def _gather(lesson: Lesson, memory: int, folder: Path, progress: Progress) -> Matrix:
-    ground = lesson.ground
+def _gather(training: HeadTraining, memory: int, folder: Path, progress: Progress) -> Matrix:
+    ground = training.ground
     return gather_rows(
         ground.inputs,
         keys_from_array(ground.keys),
         trained=ground.count("train"),
         classes=len(ground.examples.classes),
-        streams=lesson.head.streams(lesson.settings),
-        head=lesson.head.name,
+        streams=training.head.streams(training.settings),
+        head=training.head.name,
         memory=memory,
         folder=folder,
         progress=progress,

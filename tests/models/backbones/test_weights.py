@@ -327,7 +327,8 @@ def test_a_seed_decides_random_weights(guard: None) -> None:
 @pytest.mark.slow
 def test_a_seed_gives_the_same_weights_in_another_process() -> None:
     script = (
-        "from support.standin import TINY; from demijohn.models import *; from demijohn.models.backbones.weights import *;"
+        "from support.standin import TINY; from demijohn.models import *; "
+        "from demijohn.models.backbones.weights import *; "
         "print(digest_weights(load_extractor(TINY, LocatedWeights(None, 7))[0]))"
     )
     path = str(Path(__file__).parents[2])

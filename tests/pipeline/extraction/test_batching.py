@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from demijohn.cache import FeatureSet, StoreNotWritable
 from demijohn.cache.index import hash_bytes
-from demijohn.pipeline.extraction.batching import Lanes, Target
+from demijohn.pipeline.extraction.batching import Batcher, Target
 from demijohn.pipeline.extraction.breakdown import Breakdown
 from demijohn.pipeline.pictures.feed import Decoded, Frame
 from numpy.typing import NDArray
@@ -58,14 +58,14 @@ def rows_of(features: FeatureSet) -> dict[bytes, float]:
 
 
 def fill(engine: Engine, filled: Target, count: int = 250, error: BaseException | None = None) -> Breakdown:
-    """Take pictures through lanes; at their end, raise or finish."""
+    """Take pictures through batcher; at their end, raise or finish."""
     breakdown = Breakdown()
-    with Lanes([(engine, filled)], breakdown) as lanes:  # type: ignore[list-item]
+    with Batcher([(engine, filled)], breakdown) as batcher:  # type: ignore[list-item]
         for number in range(count):
-            lanes.add(decoded(number))
+            batcher.add(decoded(number))
         if error is not None:
             raise error
-        lanes.finish()
+        batcher.finish()
     return breakdown
 
 
@@ -91,17 +91,17 @@ def test_few_batches_are_under_way_however_many_pictures_come(tmp_path: Path) ->
         return extract(images)
 
     engine.extract = held  # type: ignore[method-assign]
-    lanes = Lanes([(engine, target(tmp_path))], Breakdown())  # type: ignore[list-item]
+    batcher = Batcher([(engine, target(tmp_path))], Breakdown())  # type: ignore[list-item]
     taken = 0
 
     def feed() -> None:
         nonlocal taken
         for number in range(50):
-            lanes.add(decoded(number))
+            batcher.add(decoded(number))
             taken += 1
-        lanes.finish()
+        batcher.finish()
 
-    with lanes:
+    with batcher:
         feeder = threading.Thread(target=feed)
         feeder.start()
         time.sleep(0.3)
@@ -156,17 +156,17 @@ def test_rows_that_cannot_be_stored_end_it_with_that_reason(tmp_path: Path, monk
 
 def test_a_second_interrupt_while_the_first_is_waited_for_loses_nothing(tmp_path: Path) -> None:
     engine, filled = Engine(1, 2), target(tmp_path)
-    lanes = Lanes([(engine, filled)], Breakdown())  # type: ignore[list-item]
-    threads = lanes._lanes[0].threads
+    batcher = Batcher([(engine, filled)], Breakdown())  # type: ignore[list-item]
+    threads = batcher._queues[0].threads
     shutdown = threads.shutdown
 
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
     def work() -> None:
-        with lanes:
+        with batcher:
             for number in range(100):
-                lanes.add(decoded(number))
+                batcher.add(decoded(number))
             threads.shutdown = interrupted  # type: ignore[method-assign, assignment]
             raise KeyboardInterrupt
 

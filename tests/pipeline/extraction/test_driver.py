@@ -17,7 +17,8 @@ from demijohn.pipeline.errors import ClusterUnreachable, WorkersLost
 from demijohn.pipeline.extraction import backends
 from demijohn.pipeline.extraction import driver as module
 from demijohn.pipeline.progress import Silent
-from support.crews import (
+from support.pictures import write_classes
+from support.pools import (
     SWIFT,
     cluster,
     drive,
@@ -28,7 +29,6 @@ from support.crews import (
     stored,
     wait_for,
 )
-from support.pictures import write_classes
 from support.recruits import RECRUIT
 from support.s3 import S3
 
@@ -140,14 +140,14 @@ def test_views_and_several_layers_by_workers(recruits: None, photos: Path, tmp_p
 def test_a_file_that_changed_since_it_was_hashed_is_stored_under_its_own_key(
     recruits: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = module.Crew.run
+    work = module.WorkerPool.run
 
-    def meddle(self: module.Crew, *arguments: Any) -> None:
+    def meddle(self: module.WorkerPool, *arguments: Any) -> None:
         (photos / "red" / "000.png").write_bytes((photos / "red" / "001.png").read_bytes() + b"more")
         (photos / "red" / "002.png").unlink(missing_ok=True)
         work(self, *arguments)
 
-    monkeypatch.setattr(module.Crew, "run", meddle)
+    monkeypatch.setattr(module.WorkerPool, "run", meddle)
     done = extract_features(photos, **TINY, store=tmp_path / "store", backend="threading", workers=2)
     assert (done.rows, done.extracted) == (35, 35)
     assert [each.path for each in done.skipped] == ["red/002.png"]
@@ -167,7 +167,7 @@ def test_after_too_many_losses_it_ends(recruits: None, photos: Path, tmp_path: P
     def lose(*_: Any) -> None:
         raise WorkersLost("a worker was killed")
 
-    monkeypatch.setattr(module.Crew, "_call", lose)
+    monkeypatch.setattr(module.WorkerPool, "_call", lose)
     progress = Listening()
     with pytest.raises(WorkersLost, match="lost 10 times, the last one so: a worker was killed"):
         extract_features(photos, **TINY, store=tmp_path / "store", workers=2, progress=progress)

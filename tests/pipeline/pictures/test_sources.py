@@ -119,11 +119,11 @@ def test_what_is_there_under_another_name_is_fetched_but_not_computed(
 def test_a_killed_run_goes_on_where_it_was(
     swift: str, s3: S3, photos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from demijohn.pipeline.extraction import runner as station
+    from demijohn.pipeline.extraction import runner
 
     url = s3.put_folder(photos, "photos")
     s3.forget()
-    note, noted = station.Outcome.note, 0
+    note, noted = runner.Outcome.note, 0
 
     def stop(self: Any, decoded: Any, reading: Any) -> None:
         nonlocal noted
@@ -133,7 +133,7 @@ def test_a_killed_run_goes_on_where_it_was(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(station.Outcome, "note", stop)
+        patch.setattr(runner.Outcome, "note", stop)
         with pytest.raises(KeyboardInterrupt):
             extract(url, store, batch_size=2)
     # No table with keys that are none.

@@ -1,4 +1,4 @@
-"""One lesson: a head learns from the pictures of a ground, says what it knows of them, and a run's record comes of it.
+"""One training: a head learns from pictures, says what it knows of them, and the record of a run comes of it.
 
 The training split is learned from, the validation split chooses (settings, when to stop, the temperature), and
 the test split is touched once, at the end. `fitting` says which head says what.
@@ -26,7 +26,7 @@ _TIMED = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
+class HeadTraining:
     """A head, what it learns from, and how."""
 
     head: HeadRecord
@@ -64,9 +64,9 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What came of a lesson."""
+    """What came of a training."""
 
-    lesson: Lesson
+    training: HeadTraining
     fitted: Fitted
     statements: Statements
     folds: int | None
@@ -85,15 +85,15 @@ class Learned:
 
     def to_json(self) -> dict[str, Any]:
         """Return what is told of it in run.json, as plain JSON values."""
-        lesson, examples, source = self.lesson, self.lesson.ground.examples, self.lesson.ground.inputs
+        training, examples, source = self.training, self.training.ground.examples, self.training.ground.inputs
         return {
-            "run": lesson.run,
+            "run": training.run,
             "backbone": source.backbone,
             "inputs": source.label,
-            "head": lesson.head.name,
-            "dataset": lesson.table.name,
-            "settings": lesson.settings,
-            "seed": lesson.seed,
+            "head": training.head.name,
+            "dataset": training.table.name,
+            "settings": training.settings,
+            "seed": training.seed,
             "metrics": self.statements.metrics,
             "found": self.fitted.facts,
             "folds": self.folds,
@@ -104,21 +104,21 @@ class Learned:
             "features_digest": source.digest,
             "views": len(source.views),
             "augment": source.views[-1][0].recipe.augment,
-            "tta": lesson.tta,
-            "dataset_digest": lesson.table.digest,
-            "examples_digest": lesson.ground.digest,
+            "tta": training.tta,
+            "dataset_digest": training.table.digest,
+            "examples_digest": training.ground.digest,
             "seconds": round(self.seconds, 3),
             "head_milliseconds": self.milliseconds,
-            "request": {"folds": lesson.folds, "refit": lesson.refit, "calibrated": lesson.calibrated},
+            "request": {"folds": training.folds, "refit": training.refit, "calibrated": training.calibrated},
         }
 
 
-def learn(lesson: Lesson, X: Matrix) -> Learned:
-    """Train the heads of a lesson and ask them of all pictures.
+def learn(training: HeadTraining, X: Matrix) -> Learned:
+    """Train the heads of a training and ask them of all pictures.
 
     Parameters
     ----------
-    lesson : Lesson
+    training : HeadTraining
     X : ndarray or StreamedRows of shape ((v - 1) * t + n, d), float32
         Features as `gather_rows` returns them.
 
@@ -129,18 +129,18 @@ def learn(lesson: Lesson, X: Matrix) -> Learned:
     InvalidRequest
         See `Statements.calibrate`.
     """
-    head, settings, seed = lesson.head, lesson.settings, lesson.seed
-    material = Material.of(lesson.ground, X)
-    folds, notes = choose_folds(head, settings, material, seed=seed, asked=lesson.folds)
+    head, settings, seed = training.head, training.settings, training.seed
+    material = Material.of(training.ground, X)
+    folds, notes = choose_folds(head, settings, material, seed=seed, asked=training.folds)
     started = time.monotonic()
-    fitted = fit_heads(head, settings, material, seed=seed, refit=lesson.refit, folds=folds)
+    fitted = fit_heads(head, settings, material, seed=seed, refit=training.refit, folds=folds)
     seconds = time.monotonic() - started
     pictures = cut(X, slice(material.first, None))
-    statements = ask_heads(fitted, lesson.ground, pictures, tta=lesson.tta)
-    if lesson.calibrated:
+    statements = ask_heads(fitted, training.ground, pictures, tta=training.tta)
+    if training.calibrated:
         statements = statements.calibrate()
     return Learned(
-        lesson=lesson,
+        training=training,
         fitted=fitted,
         statements=statements,
         folds=folds,

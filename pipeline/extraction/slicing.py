@@ -18,7 +18,7 @@ AIM_SECONDS = 30.0
 """In which a worker should do a slice."""
 
 
-class Deck:
+class Slicer:
     """Pictures that wait to be dealt; several threads may ask at once.
 
     Parameters
