@@ -17,8 +17,9 @@ memory, all sides in turn, medians of five.
 
 The test that a type must pass, with its thresholds and their reasons, is models/engines/precisions.py; they were
 written down before the first figure was seen. float32 itself, by the other engine, is put to it as well, as the
-measure of what is no loss. Written to --output (by default models/engines/precision_verdicts.json, from which --precision auto
-chooses) is all that was measured, with the digest of the weights, since a verdict holds for those alone.
+measure of what is no loss. Written to --output (by default models/engines/precision_verdicts.json, from which
+--precision auto chooses) is all that was measured, with the digest of the weights, since a verdict holds for
+those alone.
 """
 
 import argparse

@@ -88,11 +88,12 @@ def test_make_targets_that_are_named_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_are_named_exist(page: str) -> None:
-    """By their path in the repository; those of a folder that was named also by their name alone."""
+    """By their path in the repository or in a top folder; those of a folder that was named also by their name alone."""
     folders = ("pipeline", "cache", "models", "benchmarks", "docs")
-    names = {path.name for folder in folders for path in (ROOT / folder).iterdir()} | set(FILES_OF_OTHERS)
+    names = {path.name for folder in folders for path in (ROOT / folder).rglob("*")} | set(FILES_OF_OTHERS)
     for name in chain.from_iterable(map(FILE.findall, NAMED[page])):
-        known = name in names or name.rpartition("/")[2] in FILES_OF_OTHERS or (ROOT / name).exists()
+        known = name in names or name.rpartition("/")[2] in FILES_OF_OTHERS
+        known = known or any((ROOT / folder / name).exists() for folder in ("", *folders))
         assert known, f"{page} names {name}, which is not there"
 
 
@@ -123,8 +124,13 @@ def test_pages_that_modules_name_exist() -> None:
 def test_modules_in_the_drawing_are_in_their_folders() -> None:
     drawing = (ROOT / "docs" / "figures" / "architecture.svg").read_text()
     for folder, inside in re.findall(r'<g id="(\w+)">(.*?)</g>', drawing, flags=re.DOTALL):
-        for module in re.findall(r'class="m"[^>]*>(\w+)<', inside):
-            assert (ROOT / folder / f"{module}.py").exists(), f"there is no {folder}/{module}.py"
+        room = ROOT / folder
+        for kind, name in re.findall(r'class="([mr])"[^>]*>(\w+)/?<', inside):
+            if kind == "r":
+                room = ROOT / folder / name
+                assert room.is_dir(), f"there is no {folder}/{name}"
+            else:
+                assert (room / f"{name}.py").exists(), f"there is no {room.relative_to(ROOT)}/{name}.py"
 
 
 def test_what_is_not_run_is_still_shown() -> None:

@@ -153,7 +153,7 @@ def draw_scene(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def test_features_are_golden(lite: Backbone, lite_extractor: Any) -> None:
-    """To renew after a change: DEMIJOHN_GOLDEN=write pytest tests/models/test_efficientnet_lite.py -m ""."""
+    """To renew after a change: DEMIJOHN_GOLDEN=write pytest tests/models/backbones/test_efficientnet_lite.py -m ""."""
     engine = make_engine(lite, lite_extractor, batch_size=1)
     features = engine.extract(draw_scene(*lite.input_size)[np.newaxis])[0][0]
     golden = GOLDEN / f"{lite.name}.npy"

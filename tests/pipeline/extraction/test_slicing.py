@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from demijohn.pipeline.extraction import slices as module
+from demijohn.pipeline.extraction import slicing as module
 from demijohn.pipeline.extraction.slicing import Slicer
 from demijohn.pipeline.pictures.feed import Picture
 from hypothesis import given, settings
