@@ -26,9 +26,9 @@ PAGES = {
 }
 COMMANDS = ("demijohn", "extract-features", "train-head", "report-heads")
 NOT_RUN = {
-    "extract-features photos/ --cluster dask://": "needs machines; tests/pipeline/extraction/test_driver.py has a cluster",
-    "extract-features photos --backbone hub:": "a preset is downloaded; tests/models/backbones/test_hub.py makes small ones",
-    "import keras_hub": "a preset is downloaded; tests/models/backbones/test_hub.py makes small ones",
+    "extract-features photos/ --cluster dask://": "needs machines; test_driver.py has a cluster",
+    "extract-features photos --backbone hub:": "a preset is downloaded; test_hub.py makes small ones",
+    "import keras_hub": "a preset is downloaded; test_hub.py makes small ones",
     "python -m venv torch": "needs PyTorch in an environment of its own",
 }
 """What the pages show and no test runs, by how the line or the block begins, and why. Their options are checked."""
