@@ -92,7 +92,7 @@ def compare(name: str, X: Any, y: Any, cuts: int) -> str:
 
 def compare_rules(X: Any, y: Any, cuts: int) -> None:
     """Print mean test accuracy and log loss by each rule."""
-    from demijohn.models.heads.tuning import Judged, choose
+    from demijohn.models.heads.tuning import GridScores, choose
 
     record, found = HEADS["logistic"], np.zeros((3, cuts, 2))
     for cut in range(cuts):
@@ -100,7 +100,7 @@ def compare_rules(X: Any, y: Any, cuts: int) -> None:
         train, validation, test = np.split(order, [int(share * len(X)) for share in SHARES])
         search: Any = record.make({}, seed=cut).fit(X[train], y[train], validation=(X[validation], y[validation]))
         names = ("c", "validation_loss", "validation_accuracy", "converged")
-        path = Judged(*(np.array([point[name] for point in search.path_]) for name in names))
+        path = GridScores(*(np.array([point[name] for point in search.path_]) for name in names))
         best = np.flatnonzero(path.accuracy == path.accuracy.max())
         rules = (
             int(best[path.loss[best].argmin()]),

@@ -47,7 +47,7 @@ class StoredLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class LayerMatch:
     """A layer of the network, and what the file holds for it."""
 
     layer: Any
@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise BadWeights(f"it looks like {kind}; expected weights that Keras saved (.h5, .weights.h5 or .keras)")
 
 
-def _match(model: Any, file: h5py.File) -> list[Pair]:
+def _match(model: Any, file: h5py.File) -> list[LayerMatch]:
     """Return the layers with weights, each with what the file holds for it, all of the right shapes.
 
     Raises
@@ -144,7 +144,7 @@ def _match(model: Any, file: h5py.File) -> list[Pair]:
     return pairs
 
 
-def _pair(model: Any, file: h5py.File) -> tuple[list[Pair], list[StoredLayer]]:
+def _pair(model: Any, file: h5py.File) -> tuple[list[LayerMatch], list[StoredLayer]]:
     """Return what the file holds for each layer with weights, and what it holds besides."""
     if group := _keras2_group(file):
         expected = [
@@ -152,19 +152,19 @@ def _pair(model: Any, file: h5py.File) -> tuple[list[Pair], list[StoredLayer]]:
         ]
         found: list[StoredLayer | None] = [*_read_keras2(group)]
         padded = [*found, *[None] * (len(expected) - len(found))]
-        pairs = [Pair(*each, stored) for each, stored in zip(expected, padded, strict=False)]
+        pairs = [LayerMatch(*each, stored) for each, stored in zip(expected, padded, strict=False)]
         return pairs, [stored for stored in found[len(expected) :] if stored]
     # The second name is that of Keras 2.13.
     for name in ("layers", "_layer_checkpoint_dependencies"):
         if name in file:
             held = _read_keras3(_follow(file, name, h5py.Group))
             layers = [(path, layer) for path, layer in _keras3_paths(model) if layer.weights]
-            pairs = [Pair(layer, layer.weights, held.pop(path, None)) for path, layer in layers]
+            pairs = [LayerMatch(layer, layer.weights, held.pop(path, None)) for path, layer in layers]
             return pairs, list(held.values())
     raise BadWeights("it is an HDF5 file, but holds no weights as Keras saves them")
 
 
-def _difference(pair: Pair) -> str | None:
+def _difference(pair: LayerMatch) -> str | None:
     """Return what is not as expected, or None."""
     if pair.stored is None:
         return "is missing in the file"

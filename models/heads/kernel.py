@@ -21,7 +21,7 @@ from .estimator import scores_of
 from .pipelines import fill_linear
 from .scaling import make_scaler
 from .trial import Rows, Trial
-from .tuning import Judged
+from .tuning import GridScores
 
 Doubles = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def fit_kernel(rows: Rows, weighting: Weighting, strength: float, seed: int) -> 
     return _fit(rows, weighting, np.array([strength]), seed)[0]
 
 
-def judge_kernel(trial: Trial, strengths: Doubles, seed: int) -> Judged:
+def judge_kernel(trial: Trial, strengths: Doubles, seed: int) -> GridScores:
     """Return how each C does on the rows held out."""
     loss, accuracy = np.zeros((2, len(strengths), len(trial.weightings)))
     converged = np.ones(len(strengths), dtype=bool)
@@ -62,7 +62,7 @@ def judge_kernel(trial: Trial, strengths: Doubles, seed: int) -> Judged:
             signs = np.where(codes[:, None] == np.arange(scores.shape[1]), 1, -1)
             loss[s, f] = np.average(np.square(np.maximum(0, 1 - signs * scores)).mean(axis=1), weights=weights)
             accuracy[s, f] = np.average(scores.argmax(axis=1) == codes, weights=weights)
-    return Judged(strengths, loss.mean(axis=1), accuracy.mean(axis=1), converged)
+    return GridScores(strengths, loss.mean(axis=1), accuracy.mean(axis=1), converged)
 
 
 def score_kernel_held_out(trial: Trial, strength: float, seed: int) -> Doubles:

@@ -29,7 +29,7 @@ from .kernel import fit_kernel, judge_kernel, score_kernel_held_out, warn_of_ker
 from .pipelines import ProbableHead, ScoringHead, fill_linear
 from .scaling import make_scaler
 from .trial import Rows, Trial
-from .tuning import Grid, Judged, TunedHead, spread_grid
+from .tuning import Grid, GridScores, TunedHead, spread_grid
 
 SOLVED = 1e-5
 """What may be left to gain, as a share of the objective."""
@@ -44,7 +44,7 @@ Floats = NDArray[np.floating[Any]]
 class Solved:
     """Linear functions of s strengths and f weightings, k functions each (one for two classes)."""
 
-    judged: Judged
+    judged: GridScores
     coefficients: Floats | None
     """For standardised features, shape (s, f, k, d)."""
     intercepts: Floats | None
@@ -71,7 +71,7 @@ class LinearHead(TunedHead):
         """Return a classifier that another solver found, and whether it converged; X is standardised."""
         return None
 
-    def _judge(self, trial: Trial, strengths: Doubles) -> Judged:
+    def _judge(self, trial: Trial, strengths: Doubles) -> GridScores:
         return self._solve_all(trial.rows, trial.weightings, strengths, search=True).judged
 
     def _score_held_out(self, trial: Trial, strength: float) -> Doubles:
@@ -125,7 +125,7 @@ class _NewtonHead(LinearHead):
         )
         loss, accuracy = mean_over_weightings(path.held_out_loss), mean_over_weightings(path.held_out_accuracy)
         return Solved(
-            Judged(strengths, loss, accuracy, np.asarray(path.converged.all(axis=1))),
+            GridScores(strengths, loss, accuracy, np.asarray(path.converged.all(axis=1))),
             path.coefficients,
             path.intercepts,
         )
@@ -172,14 +172,14 @@ class RidgeHead(LinearHead, ScoringHead):
         """Values of the penalty."""
         return Grid(spread_grid(-2, 6, 41), usual=1.0, simplest="greatest", limits=(1e-6, 1e12))
 
-    def _judge_alone(self, rows: Rows) -> Judged | None:
+    def _judge_alone(self, rows: Rows) -> GridScores | None:
         if isinstance(rows.X, StreamedRows):
             return None
         strengths = np.array(self.grid.values)
         loss, accuracy = leave_one_out(
             rows.X, rows.codes, strengths=strengths, weighting=rows.weighting, classes=len(rows.classes)
         )
-        return Judged(strengths, loss, accuracy, np.ones(len(strengths), dtype=bool))
+        return GridScores(strengths, loss, accuracy, np.ones(len(strengths), dtype=bool))
 
     def _solve_all(self, rows: Rows, weightings: tuple[Weighting, ...], strengths: Doubles, *, search: bool) -> Solved:
         path = fit_ridge_path(
@@ -191,7 +191,7 @@ class RidgeHead(LinearHead, ScoringHead):
             keep=not search,
         )
         loss, accuracy = mean_over_weightings(path.held_out_loss), mean_over_weightings(path.held_out_accuracy)
-        judged = Judged(strengths, loss, accuracy, np.ones(len(strengths), dtype=bool))
+        judged = GridScores(strengths, loss, accuracy, np.ones(len(strengths), dtype=bool))
         return Solved(judged, path.coefficients, path.intercepts)
 
     def _classifier(self, strength: float) -> Any:
@@ -240,7 +240,7 @@ class DiscriminantHead(LinearHead, ProbableHead):
 
 def _join(strengths: Doubles, paths: list[EigenPath]) -> Solved:
     """Return the paths of several weightings as one."""
-    judged = Judged(
+    judged = GridScores(
         strengths,
         np.mean([each.held_out_loss for each in paths], axis=0),
         np.mean([each.held_out_accuracy for each in paths], axis=0),
@@ -283,7 +283,7 @@ class SvmHead(_NewtonHead, ScoringHead):
             raise UnsuitableSetting(f"--kernel is {self.kernel!r}, expected linear or rbf: choose one of them")
         super()._check_settings()
 
-    def _judge(self, trial: Trial, strengths: Doubles) -> Judged:
+    def _judge(self, trial: Trial, strengths: Doubles) -> GridScores:
         return judge_kernel(trial, strengths, self.seed) if self.kernel == "rbf" else super()._judge(trial, strengths)
 
     def _score_held_out(self, trial: Trial, strength: float) -> Doubles:

@@ -13,7 +13,7 @@ from ..solvers.weighting import Weighting
 from .pipelines import ProbableHead
 from .scaling import make_scaler
 from .trial import Rows, Trial
-from .tuning import Grid, Judged, TunedHead
+from .tuning import Grid, GridScores, TunedHead
 
 Doubles = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ class NeighboursHead(TunedHead, ProbableHead):
         if given is not None and (given < 1 or given != int(given)):
             raise UnsuitableSetting(f"--neighbours is {given:g}, expected a whole number from 1: choose one")
 
-    def _judge(self, trial: Trial, strengths: Doubles) -> Judged:
+    def _judge(self, trial: Trial, strengths: Doubles) -> GridScores:
         classes = len(trial.rows.classes)
         loss, accuracy = np.zeros((2, len(strengths), len(trial.weightings)))
         for f, each in enumerate(trial.weightings):
@@ -51,7 +51,7 @@ class NeighboursHead(TunedHead, ProbableHead):
                 shares = (votes[s] + 1 / classes) / (min(strength, np.count_nonzero(each.weights)) + 1)
                 loss[s, f] = -np.log(shares[np.arange(len(held)), codes]).mean()
                 accuracy[s, f] = (votes[s].argmax(axis=1) == codes).mean()
-        return Judged(strengths, loss.mean(axis=1), accuracy.mean(axis=1), np.ones(len(strengths), dtype=bool))
+        return GridScores(strengths, loss.mean(axis=1), accuracy.mean(axis=1), np.ones(len(strengths), dtype=bool))
 
     def _score_held_out(self, trial: Trial, strength: float) -> Doubles:
         scores = np.full((len(trial.rows.X), len(trial.rows.classes)), np.nan)

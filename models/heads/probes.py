@@ -5,14 +5,12 @@ classifier that saw neither it nor any picture of its group. Rows whose class is
 training rows of their fold cannot be judged and get NaN.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedGroupKFold
 
 from .linear import LogisticHead
 
@@ -25,35 +23,8 @@ Chosen by how well planted wrong labels were ranked; docs/audit.md has the figur
 TREES = 40
 
 
-def assign_folds(labels: NDArray[np.int32], groups: NDArray[np.int64], *, seed: int) -> NDArray[np.int32]:
-    """Return the fold of every picture, shape (n,), int32, 0 to 4; a group is never torn.
-
-    With fewer groups than folds, each group is a fold.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n,), int32
-        Classes, of which every fold gets its share; one at least has as many pictures as there are folds.
-    groups : ndarray of shape (n,), int64
-        Pictures with the same number stay together.
-    seed : int
-        Of the shuffle.
-    """
-    names, numbers = np.unique(groups, return_inverse=True)
-    if len(names) < FOLDS:
-        return numbers.astype(np.int32)
-    folds = np.zeros(len(labels), dtype=np.int32)
-    cut = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # A class with fewer pictures than folds is missing from some; that is seen and said later.
-        warnings.filterwarnings("ignore", message="The least populated class")
-        for number, (_, held_out) in enumerate(cut.split(labels, labels, groups)):
-            folds[held_out] = number
-    return folds
-
-
 def probabilities_from_features(
-    X: NDArray[np.float32], labels: NDArray[np.int32], folds: NDArray[np.int32], *, seed: int
+    X: NDArray[np.float32], labels: NDArray[np.int32], folds: NDArray[np.intp], *, seed: int
 ) -> NDArray[np.float64]:
     """Return out-of-fold probabilities of a logistic head, shape (n, c); NaN in rows that cannot be judged.
 
@@ -63,8 +34,8 @@ def probabilities_from_features(
         Features.
     labels : ndarray of shape (n,), int32
         Classes, 0..c-1.
-    folds : ndarray of shape (n,), int32
-        From `assign_folds`.
+    folds : ndarray of shape (n,), intp
+        From `deal_folds`.
     seed : int
         Of the solver.
     """
@@ -72,7 +43,7 @@ def probabilities_from_features(
 
 
 def probabilities_from_facts(
-    facts: NDArray[np.float64], labels: NDArray[np.int32], folds: NDArray[np.int32], *, seed: int
+    facts: NDArray[np.float64], labels: NDArray[np.int32], folds: NDArray[np.intp], *, seed: int
 ) -> NDArray[np.float64]:
     """Return out-of-fold probabilities of a random forest, shape (n, c); NaN in rows that cannot be judged.
 
@@ -114,7 +85,7 @@ def _forest(seed: int) -> RandomForestClassifier:
 
 
 def _out_of_fold(
-    make: Callable[[], Any], X: NDArray[Any], labels: NDArray[np.int32], folds: NDArray[np.int32]
+    make: Callable[[], Any], X: NDArray[Any], labels: NDArray[np.int32], folds: NDArray[np.intp]
 ) -> NDArray[np.float64]:
     probabilities = np.full((len(labels), int(labels.max(initial=0)) + 1), np.nan)
     for fold in np.unique(folds):

@@ -63,7 +63,7 @@ def round_strengths(values: Doubles) -> Doubles:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class GridScores:
     """How values of a strength do on the rows held out: arrays of shape (s,)."""
 
     strengths: Doubles
@@ -73,10 +73,10 @@ class Judged:
     """0..1."""
     converged: NDArray[np.bool_]
 
-    def join(self, other: "Judged") -> "Judged":
+    def join(self, other: "GridScores") -> "GridScores":
         """Return both, by rising strength."""
         order = np.argsort(np.concatenate([self.strengths, other.strengths]), kind="stable")
-        return Judged(
+        return GridScores(
             *(
                 np.concatenate([getattr(self, name), getattr(other, name)])[order]
                 for name in ("strengths", "loss", "accuracy", "converged")
@@ -84,12 +84,12 @@ class Judged:
         )
 
 
-def choose(judged: Judged, *, rows: int, simplest: Side) -> int:
+def choose(judged: GridScores, *, rows: int, simplest: Side) -> int:
     """Return the position of the value to take.
 
     Parameters
     ----------
-    judged : Judged
+    judged : GridScores
         At least one value that was not left out.
     rows : int
         How many rows the accuracies come from.
@@ -118,7 +118,7 @@ class TunedHead(PipelineHead):
         """What is tried."""
 
     @abstractmethod
-    def _judge(self, trial: Trial, strengths: Doubles) -> Judged:
+    def _judge(self, trial: Trial, strengths: Doubles) -> GridScores:
         """Return how each strength does on the rows held out."""
 
     @abstractmethod
@@ -129,7 +129,7 @@ class TunedHead(PipelineHead):
     def _solve(self, rows: Rows, strength: float) -> tuple[Any, bool]:
         """Return a scikit-learn pipeline trained on all rows, and whether training converged."""
 
-    def _judge_alone(self, rows: Rows) -> Judged | None:  # noqa: ARG002
+    def _judge_alone(self, rows: Rows) -> GridScores | None:  # noqa: ARG002
         """Return how the strengths do where no rows are held out, if the head can tell."""
         return None
 
@@ -246,7 +246,7 @@ class TunedHead(PipelineHead):
             )
         return strength
 
-    def _widen(self, trial: Trial, judged: Judged) -> Judged:
+    def _widen(self, trial: Trial, judged: GridScores) -> GridScores:
         """Return the path with the grid grown as long as the choice lies on its edge."""
         for _ in range(WIDENINGS):
             side = self._edge(judged, choose(judged, rows=trial.judged, simplest=self.grid.simplest))
@@ -256,7 +256,7 @@ class TunedHead(PipelineHead):
             judged = judged.join(self._judge(trial, further))
         return judged
 
-    def _edge(self, judged: Judged, chosen: int) -> Side | None:
+    def _edge(self, judged: GridScores, chosen: int) -> Side | None:
         """Return on which edge of what was tried a choice lies, if there is more beyond and it would matter."""
         known = np.flatnonzero(~np.isnan(judged.loss))
         if len(known) < 2 or np.ptp(judged.accuracy[known]) == 0 == np.ptp(judged.loss[known]):

@@ -36,7 +36,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class Samples:
     """What a network learns from or is judged by."""
 
     load: Callable[[int], NDArray[Any]]
@@ -98,7 +98,7 @@ class Descent:
         # Traced once, for batches of any size, when the material is known.
         self._traced: dict[str, Any] = {}
 
-    def train(self, material: Material, order: NDArray[np.intp], batch_size: int) -> Iterator[tuple[int, float, int]]:
+    def train(self, material: Samples, order: NDArray[np.intp], batch_size: int) -> Iterator[tuple[int, float, int]]:
         """Train on some pictures once, in an order; yield per step the pictures, their summed loss and the hits."""
         with _feeding(material, order, batch_size) as batches:
             spread = self._strategy.experimental_distribute_dataset(batches)
@@ -107,7 +107,7 @@ class Descent:
                 count, loss, hits = step(batch)
                 yield int(count), float(loss), int(hits)
 
-    def judge(self, material: Material, chosen: NDArray[np.intp], batch_size: int) -> NDArray[np.float32]:
+    def judge(self, material: Samples, chosen: NDArray[np.intp], batch_size: int) -> NDArray[np.float32]:
         """Return the logits of some pictures, shape (n, c), in inference mode and without distortion."""
         with _feeding(material, chosen, batch_size) as batches:
             infer = self._trace("infer", self._logits, batches.element_spec[0])
@@ -197,7 +197,7 @@ def _schedule(keras: Any, rate: float, steps: int) -> Any:
 
 
 @contextmanager
-def _feeding(material: Material, order: NDArray[np.intp], batch_size: int) -> Iterator[Any]:
+def _feeding(material: Samples, order: NDArray[np.intp], batch_size: int) -> Iterator[Any]:
     """Give batches of (values, labels, weights) in an order; pictures are loaded ahead, several at once."""
     tf = import_tensorflow()
     failed: list[Exception] = []

@@ -86,7 +86,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Ending:
     """How each problem of a batch ended, arrays of shape (p,)."""
 
     objective: Doubles
@@ -95,7 +95,7 @@ class Outcome:
     """Inner rounds, each a product with X and one back."""
 
 
-def minimise(batch: Batch, *, design: Design, loss: Loss, spectrum: Spectrum, tolerance: float) -> Outcome:
+def minimise(batch: Batch, *, design: Design, loss: Loss, spectrum: Spectrum, tolerance: float) -> Ending:
     """Return how the minimisation of a batch ended; the batch holds what was found.
 
     Parameters
@@ -136,7 +136,7 @@ def minimise(batch: Batch, *, design: Design, loss: Loss, spectrum: Spectrum, to
         if len(left) < len(active):
             active, part = active[left], part.take(left)
             expansions = [_take(each, left) for each in expansions]
-    return Outcome(objective, converged, iterations)
+    return Ending(objective, converged, iterations)
 
 
 def dot(a: Floats, b: Floats) -> Doubles:

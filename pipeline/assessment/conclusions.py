@@ -11,7 +11,7 @@ from .costs import Cost
 from .flags import Edge, Flag, Standing, find_flags
 from .judgements import Judgement
 from .leaks import Leaks
-from .verdicts import ALIKE, By, Duel, Family
+from .verdicts import ALIKE, By, Duel, RunFamily
 
 LEAK = "leak: "
 """How a note about a leak begins."""
@@ -122,7 +122,7 @@ def conclude(
     names: Mapping[str, str],
     split: str | None,
     *,
-    seeds: Sequence[Family],
+    seeds: Sequence[RunFamily],
     duels: Sequence[Duel],
     equivalences: Sequence[tuple[Equivalence, By]],
     costs: Mapping[str, Cost],
@@ -143,7 +143,7 @@ def conclude(
     return tuple(sentences)
 
 
-def _name_best(best: Judgement, names: Mapping[str, str], split: str | None, seeds: Sequence[Family]) -> str:
+def _name_best(best: Judgement, names: Mapping[str, str], split: str | None, seeds: Sequence[RunFamily]) -> str:
     name, metrics = names[best.run.id], best.run.record["metrics"]
     validation, test = metrics["validation"], metrics["test"]
     if not validation["images"]:

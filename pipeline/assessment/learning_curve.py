@@ -53,7 +53,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class LastGain:
     """What the last doubling of the training pictures gained."""
 
     images: int
@@ -74,7 +74,7 @@ class LearningCurve:
     inputs: str
     points: tuple[Point, ...]
     """By rising numbers; the last is of all training pictures."""
-    gain: Gain | None
+    gain: LastGain | None
     """None where no point has at most half of the pictures, or nothing varies."""
 
     @property
@@ -194,14 +194,14 @@ def _judge(per_class: int, images: int, right: NDArray[np.bool_], ground: Ground
     return Point(per_class, images, len(right), seeds.mean, seeds.interval)
 
 
-def _find_gain(points: Sequence[Point], right: Sequence[NDArray[np.float64]], ground: Ground) -> Gain | None:
+def _find_gain(points: Sequence[Point], right: Sequence[NDArray[np.float64]], ground: Ground) -> LastGain | None:
     """Compare the last point with the last that has at most half of its pictures, picture by picture."""
     before = [at for at, point in enumerate(points) if 2 * point.images <= points[-1].images]
     if not before:
         return None
     differences = right[-1] - right[before[-1]]
     interval = mean_of_values(differences, Sampling.of(len(differences), ground.grouping(SPLIT)))
-    return None if interval is None else Gain(points[before[-1]].images, float(differences.mean()), interval)
+    return None if interval is None else LastGain(points[before[-1]].images, float(differences.mean()), interval)
 
 
 def _read_point(values: dict[str, Any]) -> Point:

@@ -26,7 +26,7 @@ ALIKE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class RunFamily:
     """Runs that differ only in the seed."""
 
     family: str
@@ -98,7 +98,7 @@ def name_runs(families: Mapping[str, Sequence[Judgement]]) -> dict[str, str]:
 
 def separate_families(
     families: Mapping[str, Sequence[Judgement]], names: Mapping[str, str], split: str
-) -> tuple[Family, ...]:
+) -> tuple[RunFamily, ...]:
     """Return the families of several runs, in the order of the ranking."""
     found = []
     for family, members in families.items():
@@ -111,7 +111,7 @@ def separate_families(
         known = [each for each in validation if each is not None]
         name = names[family].rpartition(" seed ")[0]
         found.append(
-            Family(
+            RunFamily(
                 family=family,
                 name=name,
                 members=tuple(each.run.id for each in members),

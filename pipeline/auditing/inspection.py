@@ -15,7 +15,8 @@ from ...cache.features import FeatureSet
 from ...cache.part import Key
 from ...cache.places import Place
 from ...cache.table import Row
-from ...models.heads.probes import FOLDS, assign_folds, probabilities_from_features
+from ...models.heads.folds import deal_folds
+from ...models.heads.probes import FOLDS, probabilities_from_features
 from ..pictures.likeness import CERTAIN, compare, is_near_duplicate, read_small
 from ..progress import Progress
 from .findings import LabelError, NearDuplicate, Outlier
@@ -145,7 +146,7 @@ def _find_label_errors(
         return None, 0
     chosen = [at for at, row in enumerate(rows) if row.label in classes]
     labels = np.array([classes.index(rows[at].label) for at in chosen], dtype=np.int32)
-    folds = assign_folds(labels, groups[chosen], seed=seed)
+    folds = deal_folds(labels, groups[chosen], FOLDS, seed=seed)
     probabilities = probabilities_from_features(X[chosen], labels, folds, seed=seed)
     errors = [
         LabelError(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from ...models.heads.probes import FOLDS, assign_folds, probabilities_from_facts
+from ...models.heads.folds import deal_folds
+from ...models.heads.probes import FOLDS, probabilities_from_facts
 from ..pictures.facts import FileFacts
 
 DRAWS = 2000
@@ -135,7 +136,7 @@ def probe_shortcuts(
     if len(kept) < 2:
         return None
     y = position.astype(np.int32)
-    folds = assign_folds(y, np.arange(len(y)) if groups is None else groups[chosen], seed=seed)
+    folds = deal_folds(y, np.arange(len(y)) if groups is None else groups[chosen], FOLDS, seed=seed)
     columns = _columns([facts[each] for each in chosen])
     probabilities = probabilities_from_facts(np.stack(list(columns.values()), axis=1), y, folds, seed=seed)
     judged = ~np.isnan(probabilities).any(axis=1)

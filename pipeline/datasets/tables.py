@@ -23,7 +23,7 @@ _LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PictureTable:
     """What a table names."""
 
     root: Place
@@ -46,7 +46,7 @@ def is_table(place: Place) -> bool:
     return place.suffix.lower() == SUFFIX and not place.is_dir()
 
 
-def read_table(path: Place, labelling: Labelling) -> Table:
+def read_table(path: Place, labelling: Labelling) -> PictureTable:
     """Return the pictures that a table names.
 
     Raises
@@ -82,7 +82,7 @@ def read_table(path: Place, labelling: Labelling) -> Table:
         )
     files = tuple(found for each, (_, found) in sorted(named.items()) if each not in missing)
     there = {each: stamp for each, stamp in stamps.items() if isinstance(stamp, Stamp)}
-    return Table(root, name, files, tuple(skipped), tuple(notes), there)
+    return PictureTable(root, name, files, tuple(skipped), tuple(notes), there)
 
 
 def _once_each(lines: Iterable[tuple[int, Found]], path: Place) -> dict[str, tuple[int, Found]]:

@@ -33,7 +33,7 @@ _ARRAYS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class FileScores:
     """What a head makes of one file."""
 
     path: str
@@ -160,7 +160,7 @@ class Classifier:
             rows = [row for scores in blocks for row in self._calibrate(scores)]
         return np.stack(rows) if rows else np.empty((0, len(self.classes_)))
 
-    def judge(self, paths: Iterable[str]) -> Generator[Judged]:
+    def judge(self, paths: Iterable[str]) -> Generator[FileScores]:
         """Yield what becomes of each file, in order; memory is bounded whatever their number."""
         rest = iter(paths)
         with self._scorer.working():
@@ -171,7 +171,7 @@ class Classifier:
                     rows = self._calibrate(np.stack(list(scored.scores.values())))
                     judged = dict(zip(scored.scores, rows, strict=True))
                 for path in chunk:
-                    yield Judged(path, judged.get(path), scored.reasons.get(path, ""))
+                    yield FileScores(path, judged.get(path), scored.reasons.get(path, ""))
 
     @property
     def seen(self) -> tuple[Frame, ReadingPolicy]:

@@ -13,7 +13,7 @@ from ..pictures.images import MAX_PIXELS
 from ..progress import SILENT, Progress
 from ..runs.choosing import BEST
 from ..statistics.rejection import Threshold, find_threshold, judge_threshold
-from .classifier import Classifier, Judged
+from .classifier import Classifier, FileScores
 from .named_pictures import Pictures, list_pictures
 
 DIGITS = 6
@@ -74,7 +74,7 @@ class PredictionStream:
         for each in self.pictures.skipped:
             yield Prediction(each.path, None, None, (), each.reason)
 
-    def _predict(self, judged: Judged) -> Prediction:
+    def _predict(self, judged: FileScores) -> Prediction:
         if judged.probabilities is None:
             return Prediction(judged.path, None, None, (), judged.reason)
         # Stable, so that of equal classes the first one stands first, as with the head itself.

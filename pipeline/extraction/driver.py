@@ -30,7 +30,7 @@ from .request import Request
 from .runner import Outcome, Running
 from .slicing import Slicer
 from .survey import Family, Survey
-from .workers import Answer, Job, Place, process_name, serve
+from .workers import Answer, Place, WorkerJob, process_name, serve
 
 ROUNDS = 10
 """How many may end with a loss."""
@@ -112,13 +112,13 @@ class WorkerPool:
         started = time.perf_counter()
         missing = [[frozenset(each.plan.missing) for each in family.views] for family in families]
 
-        def job(start: int, dealt: Sequence[Picture]) -> Job:
+        def job(start: int, dealt: Sequence[Picture]) -> WorkerJob:
             keys = [picture.expected for picture in dealt]
             thinned = tuple(
                 _thinned(family, [[key for key in keys if key in lacking] for lacking in lackings])
                 for family, lackings in zip(families, missing, strict=True)
             )
-            return Job(task="run", families=thinned, pictures=tuple(dealt), start=start, **self._common)
+            return WorkerJob(task="run", families=thinned, pictures=tuple(dealt), start=start, **self._common)
 
         slicer = Slicer(pictures, self._count_workers())
         refusals = []
@@ -164,7 +164,7 @@ class WorkerPool:
         """Return what one worker answers; where it must not do it, or dies, another one is asked."""
         # Of a plan it only counts whether anything is missing.
         thinned = tuple(_thinned(family, [each.plan.missing[:1] for each in family.views]) for family in families)
-        job = Job(task=task, families=thinned, new=new, **self._common)
+        job = WorkerJob(task=task, families=thinned, new=new, **self._common)
         while True:
             try:
                 (answer,) = self._call(iter([job]))
@@ -238,7 +238,7 @@ class WorkerPool:
             count: int = effective_n_jobs(None)
             return count
 
-    def _call(self, jobs: Iterator[Job]) -> Iterator[Answer]:
+    def _call(self, jobs: Iterator[WorkerJob]) -> Iterator[Answer]:
         """Give the answers to some jobs as they come.
 
         Raises

@@ -47,7 +47,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class WorkerJob:
     """What a worker is asked for."""
 
     pool: str
@@ -84,7 +84,7 @@ class Answer:
     """The most memory that the process has ever had; 0 where the system does not tell."""
 
 
-def serve(job: Job) -> Answer:
+def serve(job: WorkerJob) -> Answer:
     """Do a job and return what came of it; one at a time in each process."""
     with _bench.lock:
         outcome = Outcome()
@@ -191,7 +191,7 @@ class _Bench:
         self._pool = ""
         self._runner: Runner | None = None
 
-    def runner(self, job: Job) -> Runner:
+    def runner(self, job: WorkerJob) -> Runner:
         """Return the runner of the job's pool; that of an earlier one goes."""
         if self._runner is None or self._pool != job.pool:
             self._runner = None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...cache.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from ...models.errors import UnsuitableSetting
-from ...models.networks.descent import Descent, Material
+from ...models.networks.descent import Descent, Samples
 from ...models.networks.folding import softmax
 from ..interruption import stopping_gently
 from ..progress import Progress
@@ -65,7 +65,7 @@ def measure(
 
 def run_epochs(
     descent: Descent,
-    material: Material,
+    material: Samples,
     splits: Splits,
     tuning: Tuning,
     *,
@@ -79,7 +79,7 @@ def run_epochs(
     Parameters
     ----------
     descent : Descent
-    material : Material
+    material : Samples
     splits : Splits
     tuning : Tuning
     start : Point
@@ -124,7 +124,7 @@ def run_epochs(
 
 
 def _train(
-    descent: Descent, material: Material, order: NDArray[np.intp], tuning: Tuning, number: int, progress: Progress
+    descent: Descent, material: Samples, order: NDArray[np.intp], tuning: Tuning, number: int, progress: Progress
 ) -> Point:
     seen, loss, hits = 0, 0.0, 0
     with stopping_gently() as stop, progress.count(len(order), cached=0) as count:

@@ -20,7 +20,7 @@ from ...cache.runs import FORMAT, Predictions, Run, new_run, read_run, run_id, w
 from ...cache.store import FeatureStore
 from ...cache.table import SPLITS
 from ...models.heads.heads import open_head
-from ...models.networks.descent import Descent, Material, begin
+from ...models.networks.descent import Descent, Samples, begin
 from ...models.networks.distortion import build_distortion
 from ...models.networks.folding import softmax
 from ...models.networks.network import add_preprocessing, build_core, build_stem, run_network
@@ -186,7 +186,7 @@ def _choose_maps(
     return make_maps(store, network.frozen, parent.sight, tap, network.shape, parent.request)
 
 
-def _find_material(parent: Parent, network: Network, maps: FeatureSet | None) -> AbstractContextManager[Material]:
+def _find_material(parent: Parent, network: Network, maps: FeatureSet | None) -> AbstractContextManager[Samples]:
     """Give what is trained on: cached maps, or else the pictures."""
     if maps is None:
         return pixels_of(parent.sight, parent.weights)
@@ -215,7 +215,7 @@ def _split(parent: Parent) -> Splits:
     return Splits(np.flatnonzero(splits == 0), np.flatnonzero(splits == 1))
 
 
-def _check_start(descent: Descent, material: Material, parent: Parent, tuning: Tuning) -> dict[str, float]:
+def _check_start(descent: Descent, material: Samples, parent: Parent, tuning: Tuning) -> dict[str, float]:
     """See that the network begins as the cached head, and return epoch 0."""
     rows = _split(parent)
     asserted = rows.validation if len(rows.validation) else rows.train[:_ASSERTED]

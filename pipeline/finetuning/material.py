@@ -14,7 +14,7 @@ from ...cache.recipe import Recipe
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset, Row
 from ...models.backbones.taps import Tap
-from ...models.networks.descent import Material
+from ...models.networks.descent import Samples
 from ..datasets.examples import Examples
 from ..errors import UnreadableImage
 from ..extraction.frozen import FrozenBackbone
@@ -72,11 +72,11 @@ _MEND = "run extract-features and train-head again"
 
 
 @contextlib.contextmanager
-def pixels_of(sight: Sight, weights: NDArray[np.float32]) -> Iterator[Material]:
+def pixels_of(sight: Sight, weights: NDArray[np.float32]) -> Iterator[Samples]:
     """Give the pictures themselves as material; they are decoded each time they are asked for."""
     rows = sight.examples.rows
     with quiet_decoders(sight.policy):
-        yield Material(
+        yield Samples(
             lambda place: sight.read(rows[place]),
             sight.examples.labels,
             weights,
@@ -85,7 +85,7 @@ def pixels_of(sight: Sight, weights: NDArray[np.float32]) -> Iterator[Material]:
         )
 
 
-def maps_of(features: FeatureSet, sight: Sight, shape: Sequence[int], weights: NDArray[np.float32]) -> Material:
+def maps_of(features: FeatureSet, sight: Sight, shape: Sequence[int], weights: NDArray[np.float32]) -> Samples:
     """Return stored maps as material; all of them are read at once.
 
     Parameters
@@ -99,7 +99,7 @@ def maps_of(features: FeatureSet, sight: Sight, shape: Sequence[int], weights: N
     """
     maps = features.read([row.key for row in sight.examples.rows]).reshape(-1, *shape)  # (n, *shape)
     features.note_use()
-    return Material(lambda place: maps[place], sight.examples.labels, weights, tuple(shape), "float32")
+    return Samples(lambda place: maps[place], sight.examples.labels, weights, tuple(shape), "float32")
 
 
 def fits_into_memory(examples: Examples, shape: Sequence[int]) -> bool:

@@ -19,7 +19,7 @@ PAIRS, PER_PAIR = 6, 6
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Shown:
     """One picture and what a run says of it."""
 
     key: Key
@@ -48,7 +48,7 @@ class ConfusedPair:
     count: int
     support: int
     """How many pictures the true class has."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Shown, ...]
     """The surest mistakes first."""
 
 
@@ -56,15 +56,15 @@ class ConfusedPair:
 class Gallery:
     """The pictures that are worth a look."""
 
-    sample: tuple[Picture, ...]
+    sample: tuple[Shown, ...]
     """As many of each class as there are, in turn."""
-    mistakes: tuple[Picture, ...]
+    mistakes: tuple[Shown, ...]
     """The surest first."""
     errors: int
     """How many mistakes there are in all."""
     pairs: tuple[ConfusedPair, ...]
     """The most frequent first."""
-    unsure: tuple[Picture, ...]
+    unsure: tuple[Shown, ...]
     """Those where the two best classes are closest."""
 
     @property
@@ -97,9 +97,9 @@ def choose_pictures(predictions: Predictions, classes: Sequence[str]) -> Gallery
     claimed, own = scores[rows, predicted], scores[rows, labels]
     keys = keys_from_array(predictions.keys)
 
-    def show(where: NDArray[np.intp]) -> tuple[Picture, ...]:
+    def show(where: NDArray[np.intp]) -> tuple[Shown, ...]:
         return tuple(
-            Picture(
+            Shown(
                 key=keys[i],
                 label=int(labels[i]),
                 truth=classes[labels[i]],

@@ -29,7 +29,7 @@ from ..statistics.evaluation import confusion_matrix
 from .charts import COLOURS, SHAPES, Chart, Rated, draw_cost, draw_history, draw_learning, draw_path, draw_reliability
 from .feature_map import FEWEST, MOST, map_features
 from .gallery import Gallery, choose_judged, choose_pictures
-from .page_tables import COSTS, Cost, list_classes, list_confusion, list_differences, list_runs
+from .page_tables import COSTS, CostColumn, list_classes, list_confusion, list_differences, list_runs
 from .reproduction import tell_again
 
 PAGE = "index.html"
@@ -192,7 +192,7 @@ def _draw_costs(records: Sequence[Record]) -> dict[str, Any] | None:
     split = "validation" if any(record["metrics"]["validation"]["images"] for record in records) else "test"
     known = [record for record in records if record["metrics"][split]["accuracy"] is not None]
 
-    def rate(record: Record, cost: Cost) -> Rated:
+    def rate(record: Record, cost: CostColumn) -> Rated:
         low, high = record["metrics"][split]["accuracy_interval"]
         name = record["name"]
         accuracy = record["metrics"][split]["accuracy"]

@@ -40,7 +40,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableRow:
     """One row; its name belongs to the first column."""
 
     name: str
@@ -49,16 +49,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RunTable:
     """Rows, and controls that stay below them."""
 
     columns: tuple[Column, ...]
-    rows: tuple[Line, ...]
-    controls: tuple[Line, ...] = ()
+    rows: tuple[TableRow, ...]
+    controls: tuple[TableRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class CostColumn:
     """What a run costs in one respect."""
 
     title: str
@@ -67,13 +67,13 @@ class Cost:
 
 
 COSTS = (
-    Cost("prediction", "ms a picture", lambda record: record["cost"]["milliseconds"]),
-    Cost("training", "s", lambda record: record["cost"]["seconds_to_train"]),
-    Cost("size", "MB", lambda record: None if record["cost"]["bytes"] is None else record["cost"]["bytes"] / 1e6),
+    CostColumn("prediction", "ms a picture", lambda record: record["cost"]["milliseconds"]),
+    CostColumn("training", "s", lambda record: record["cost"]["seconds_to_train"]),
+    CostColumn("size", "MB", lambda record: None if record["cost"]["bytes"] is None else record["cost"]["bytes"] / 1e6),
 )
 
 
-def list_runs(runs: Sequence[Record], *, best: str | None, controls: Sequence[Record] = ()) -> Table:
+def list_runs(runs: Sequence[Record], *, best: str | None, controls: Sequence[Record] = ()) -> RunTable:
     """Return the table of runs and controls, in the order given."""
     tops = any(run["metrics"][split]["top5_accuracy"] is not None for run in runs for split in ("validation", "test"))
     shares = ["accuracy", "balanced_accuracy", *(["top5_accuracy"] if tops else [])]
@@ -92,7 +92,7 @@ def list_runs(runs: Sequence[Record], *, best: str | None, controls: Sequence[Re
         *(Column(f"{cost.title}, {cost.unit}", False) for cost in COSTS),
     )
 
-    def line(record: Record, name: str, head: str, settings: str, costs: Sequence[float | None]) -> Line:
+    def line(record: Record, name: str, head: str, settings: str, costs: Sequence[float | None]) -> TableRow:
         test = record["metrics"]["test"]
         cells = (
             Cell(head, head),
@@ -103,9 +103,9 @@ def list_runs(runs: Sequence[Record], *, best: str | None, controls: Sequence[Re
             _known(test["calibration_error"], lambda value: f"{100 * value:.1f}"),
             *(_known(cost, lambda value: f"{value:.1f}") for cost in costs),
         )
-        return Line(name, cells, best is not None and record.get("run") == best)
+        return TableRow(name, cells, best is not None and record.get("run") == best)
 
-    return Table(
+    return RunTable(
         columns,
         tuple(
             line(run, run["inputs"], run["head"], describe_settings(run), [cost.read(run) for cost in COSTS])
@@ -115,13 +115,13 @@ def list_runs(runs: Sequence[Record], *, best: str | None, controls: Sequence[Re
     )
 
 
-def list_classes(classes: Sequence[str], per_class: Mapping[str, Sequence[Any]]) -> Table:
+def list_classes(classes: Sequence[str], per_class: Mapping[str, Sequence[Any]]) -> RunTable:
     """Return the table of classes: how many pictures, recall, precision and F1, with bars."""
     kinds = {"recall": "recall", "precision": "precision", "f1": "F1"}
-    return Table(
+    return RunTable(
         (Column("class", False, True), Column("pictures"), *(Column(title, False) for title in kinds.values())),
         tuple(
-            Line(
+            TableRow(
                 name,
                 (
                     Cell(per_class["support"][index], f"{per_class['support'][index]:,}"),

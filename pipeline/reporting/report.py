@@ -14,7 +14,7 @@ from ..assessment.flags import Flag
 from ..assessment.gains import Gain
 from ..assessment.leaks import Leaks
 from ..assessment.learning_curve import LearningCurve
-from ..assessment.verdicts import By, Duel, Family
+from ..assessment.verdicts import By, Duel, RunFamily
 from ..errors import NotReached
 from ..provenance import describe_environment
 from ..statistics.comparison import Equivalence
@@ -64,7 +64,7 @@ class Report:
     """By the id of the run."""
     duels: tuple[Duel, ...]
     """The best against the others."""
-    seeds: tuple[Family, ...]
+    seeds: tuple[RunFamily, ...]
     equivalences: tuple[tuple[Equivalence, By], ...]
     measured: Optimism | None
     expected: ExpectedOptimism | None

@@ -10,7 +10,7 @@ import pytest
 from demijohn.models.errors import UnsuitableRows
 from demijohn.models.heads.heads import HEADS
 from demijohn.models.heads.linear import LogisticHead, RidgeHead, SvmHead
-from demijohn.models.heads.tuning import ALIKE, Grid, Judged, choose, spread_grid
+from demijohn.models.heads.tuning import ALIKE, Grid, GridScores, choose, spread_grid
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -44,9 +44,9 @@ def hard(blobs: Blobs) -> dict[str, Split]:
 # The rule.
 
 
-def judged(losses: Any, accuracies: Any) -> Judged:
+def judged(losses: Any, accuracies: Any) -> GridScores:
     strengths = np.arange(1.0, len(losses) + 1)
-    return Judged(strengths, np.array(losses), np.array(accuracies), np.ones(len(losses), dtype=bool))
+    return GridScores(strengths, np.array(losses), np.array(accuracies), np.ones(len(losses), dtype=bool))
 
 
 points = st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1)), min_size=1, max_size=30)
@@ -108,7 +108,7 @@ def test_the_strength_is_chosen_from_the_path_by_the_rule(case: str, hard: dict[
         np.array([point[key] for point in path]) for key in (name, "validation_loss", "validation_accuracy")
     )
     assert len(set(accuracies)) > 1, "it matters here"
-    whole = Judged(strengths, losses, accuracies, np.ones(len(path), dtype=bool))
+    whole = GridScores(strengths, losses, accuracies, np.ones(len(path), dtype=bool))
     expected = strengths[choose(whole, rows=100, simplest=head.grid.simplest)]
     assert head.facts_[name] == head.chosen_[name] == expected
     (features, labels) = hard["validation"]

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.models.backend import import_keras
-from demijohn.models.networks.descent import Descent, Material, Pace, begin
+from demijohn.models.networks.descent import Descent, Pace, Samples, begin
 from demijohn.models.networks.distortion import build_distortion
 from numpy.typing import NDArray
 
 COUNT, SIDE = 24, 8
 
 
-def make_material() -> Material:
+def make_material() -> Samples:
     random = np.random.default_rng(0)
     labels = (np.arange(COUNT) % 2).astype(np.int32)
     pixels = random.integers(0, 120, (COUNT, SIDE, SIDE, 3)) + 100 * labels[:, None, None, None]
     pixels = pixels.astype(np.uint8)
-    return Material(lambda place: pixels[place], labels, np.ones(COUNT, np.float32), (SIDE, SIDE, 3), "uint8")
+    return Samples(lambda place: pixels[place], labels, np.ones(COUNT, np.float32), (SIDE, SIDE, 3), "uint8")
 
 
 def make_descent(*, dropout: float = 0.0, distort: bool = False, steps: int = 8, **pace: float) -> Descent:
@@ -39,7 +39,7 @@ def make_descent(*, dropout: float = 0.0, distort: bool = False, steps: int = 8,
     return Descent(stem, top, backbone, distortion=distortion, pace=Pace(**pace), steps=steps, strategy=strategy)
 
 
-def run(descent: Descent, material: Material, epoch: int) -> list[tuple[int, float, int]]:
+def run(descent: Descent, material: Samples, epoch: int) -> list[tuple[int, float, int]]:
     order = np.random.default_rng(epoch).permutation(COUNT)
     return list(descent.train(material, order, 10))
 
@@ -113,7 +113,7 @@ def test_it_goes_on_from_its_state_as_if_nothing_had_happened() -> None:
 
 def test_weights_multiply_losses() -> None:
     material = make_material()
-    none = Material(material.load, material.labels, np.zeros(COUNT, np.float32), material.shape, material.dtype)
+    none = Samples(material.load, material.labels, np.zeros(COUNT, np.float32), material.shape, material.dtype)
     descent = make_descent(weight_decay=0.0)
     before = descent.weights()
     assert sum(loss for _, loss, _ in run(descent, none, 0)) == 0
@@ -129,7 +129,7 @@ def test_what_goes_wrong_while_loading_is_told_as_it_is(use: str) -> None:
             raise LookupError("picture 13 has gone")
         return material.load(place)
 
-    broken = Material(load, material.labels, material.weights, material.shape, material.dtype)
+    broken = Samples(load, material.labels, material.weights, material.shape, material.dtype)
     descent = make_descent()
     calls: dict[str, Callable[[], Any]] = {
         "train": lambda: run(descent, broken, 0),

@@ -7,7 +7,7 @@ import pytest
 from demijohn.cache.results import KeptResults
 from demijohn.pipeline import train_head
 from demijohn.pipeline.assessment.judgements import Judgement, judge_runs
-from demijohn.pipeline.assessment.learning_curve import SIZES, Gain, LearningCurve, Point, draw_learning_curve
+from demijohn.pipeline.assessment.learning_curve import SIZES, LastGain, LearningCurve, Point, draw_learning_curve
 from demijohn.pipeline.progress import SILENT
 from support.trials import find_ground, make_store
 
@@ -81,7 +81,7 @@ def test_without_validation_there_is_none(tmp_path: Path) -> None:
 )
 def test_the_sentence_claims_what_is_shown(difference: float, interval: tuple[float, float], end: str) -> None:
     points = (Point(10, 20, 3, 0.8, (0.7, 0.9)), Point(20, 40, 1, 0.8 + difference, (0.7, 0.9)))
-    curve = LearningCurve("r", "ridge", "x", points, Gain(20, difference, interval))
+    curve = LearningCurve("r", "ridge", "x", points, LastGain(20, difference, interval))
     assert curve.sentence.startswith("from 20 to 40 training pictures, accuracy on validation changed by +")
     assert curve.sentence.endswith(end)
     assert replace(curve, gain=None).sentence == "40 training pictures are too few to tell whether more would help"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from demijohn.pipeline.datasets.labelling import AS_USUAL, Labelling
 from demijohn.pipeline.datasets.labels import Found
-from demijohn.pipeline.datasets.tables import Table, is_table, read_table
+from demijohn.pipeline.datasets.tables import PictureTable, is_table, read_table
 from demijohn.pipeline.errors import InvalidRequest, NoImages
 from support.trees import make
 
 
-def read(folder: Path, text: str | bytes, labelling: Labelling = AS_USUAL) -> Table:
+def read(folder: Path, text: str | bytes, labelling: Labelling = AS_USUAL) -> PictureTable:
     make(folder, "a/1.jpg", "a/2.jpg", "b/3.JPG", "4")
     path = folder / "labels.csv"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
