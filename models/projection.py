@@ -55,7 +55,7 @@ def project_neighbours(X: NDArray[np.float32], *, seed: int) -> NDArray[np.float
 def _principal(rows: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], float]:
     """Return the first principal components (n, count) and their share of the variance; the rows are some hundreds.
 
-    From the n x n products of rows: where rows are few and wide, that is a small part of a singular value decomposition.
+    From the n x n products of rows: where these are few, that is a small part of a singular value decomposition.
     """
     centred = rows - rows.mean(axis=0)
     values, vectors = np.linalg.eigh(centred @ centred.T)
