@@ -49,5 +49,5 @@ def fit_temperature(scores: Doubles, labels: NDArray[np.integer], *, are_probabi
 
     # The scale of decision values is anybody's guess, so the search starts from theirs.
     scale = float(np.log(max(np.ptp(logits, axis=1).mean(), 1e-6)))
-    found = minimize_scalar(loss, bounds=(scale - 7, scale + 5), method="bounded", options={"xatol": 1e-4})
+    found = minimize_scalar(loss, bounds=(scale - 7, scale + 10), method="bounded", options={"xatol": 1e-4})
     return float(f"{np.exp(found.x):.6g}")

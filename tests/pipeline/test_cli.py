@@ -178,7 +178,7 @@ def test_a_store_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path
 
 def test_the_unexpected_is_status_three_with_its_traceback(photos: Path, tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom demijohn.pipeline import cli, survey\n"
+        "import sys\nfrom demijohn.pipeline import cli\nfrom demijohn.pipeline.extraction import survey\n"
         "def broken(*_, **__): raise ZeroDivisionError\nsurvey.list_images = broken\n"
         f"sys.argv = ['demijohn', 'extract-features', {str(photos)!r}]\ncli.main()\n"
     )

@@ -293,7 +293,7 @@ def test_the_command_answers_with_json_alone(store: Path, tmp_path: Path, logist
     assert told.endswith(f"with predict.py and README.md in {tmp_path / 'out'}\n")
 
 
-def test_mistakes_are_told_in_one_line(store: Path, tmp_path: Path) -> None:
+def test_mistakes_are_told_in_one_line(store: Path, logistic: str, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     for wrong, message in (
         (("--to", tmp_path / "out", "--format", "tflite"), "no format 'tflite': expected some of keras,savedmodel"),
