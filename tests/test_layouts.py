@@ -46,6 +46,7 @@ def test_every_command_has_its_example() -> None:
         assert f"--{option} " in options, option
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", EXAMPLES)
 def test_example(
     number: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ from demijohn.pipeline.reporting.scoreboard import CAPTION, COLUMNS
 from support.pages import ROOT, blocks_of, run_page, write_photos
 
 
+@pytest.mark.slow
 def test_commands_and_python_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_photos(tmp_path, range(30))
     run_page("README.md", tmp_path, monkeypatch)

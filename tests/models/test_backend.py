@@ -36,6 +36,7 @@ def test_the_catalogue_imports_nothing_heavy() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "\n", "")
 
 
+@pytest.mark.slow
 def test_settings_in_the_home_folder_change_nothing(tmp_path: Path) -> None:
     settings = {"backend": "numpy", "floatx": "float16", "image_data_format": "channels_first", "dtype_policy": "x"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))

@@ -108,6 +108,7 @@ def test_the_whole_way_with_json_alone_on_stdout(photos: Path, tmp_path: Path) -
     assert "test.images of tiny+svm is " in strict.stderr
 
 
+@pytest.mark.slow
 def test_the_whole_job_for_a_person(photos: Path, tmp_path: Path) -> None:
     done = run("run", photos, *TINY, "--heads", "logistic,svm", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -120,6 +121,7 @@ def test_the_whole_job_for_a_person(photos: Path, tmp_path: Path) -> None:
     assert quiet.stdout == done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -159,6 +161,7 @@ def test_mistakes_are_told_in_one_line(words: tuple[str, ...], status: int, mess
     assert not (tmp_path / "bottlenecks").exists()
 
 
+@pytest.mark.slow
 def test_too_many_unreadable_is_status_one_with_the_json_and_the_rows_kept(photos: Path, tmp_path: Path) -> None:
     (photos / "red" / "broken.jpg").write_bytes(b"no picture")
     words = ("extract-features", photos, *TINY, "--store", tmp_path / "s", "--json", "--quiet", "--max-bad", "0.5%")
@@ -168,6 +171,7 @@ def test_too_many_unreadable_is_status_one_with_the_json_and_the_rows_kept(photo
     assert done.stderr.startswith("error: 1 of 37 pictures were skipped")
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file")
     done = run("extract-features", photos, *TINY, "--store", tmp_path / "store")
@@ -187,6 +191,7 @@ def test_the_unexpected_is_status_three_with_its_traceback(photos: Path, tmp_pat
     assert "ZeroDivisionError" in done.stderr
 
 
+@pytest.mark.slow
 def test_interrupted_is_status_130_in_one_line(tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "photos", per_class=60)
     words = ("extract-features", photos, *TINY, "--store", tmp_path / "s")
@@ -205,6 +210,7 @@ def test_version() -> None:
     assert run("--version").stdout.startswith("demijohn, version ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["backbones", "heads"])
 def test_catalogues(what: str) -> None:
     done = run(what, "--json")
@@ -214,6 +220,7 @@ def test_catalogues(what: str) -> None:
     assert all(name in table for name in names)
 
 
+@pytest.mark.slow
 def test_the_care_of_a_store_with_json_alone_on_stdout(photos: Path, tmp_path: Path) -> None:
     def answer(*words: str | Path, status: int = 0) -> Any:
         process = start(*words, "--store", tmp_path / "store", "--json")

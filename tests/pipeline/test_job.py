@@ -39,6 +39,7 @@ def test_real_features_tell_digits_apart(store: Path) -> None:
     assert max(each["metrics"]["test"]["accuracy"] for each in runs.values()) > 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["logistic", "svm", "dense"])
 def test_cached_features_and_head_equal_the_same_network_end_to_end(store: Path, head: str) -> None:
     kept = FeatureStore(store)

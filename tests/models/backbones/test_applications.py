@@ -50,6 +50,7 @@ def module_of(backbone: Backbone) -> str:
     return str(getattr(import_keras().applications, str(backbone.keras_name)).__module__).rpartition(".")[2]
 
 
+@pytest.mark.slow
 def test_all_architectures_of_keras_are_there(guard: None) -> None:
     names = {name for name in vars(import_keras().applications) if name[0].isupper()}
     assert len(names) == 40
@@ -173,6 +174,7 @@ def b0_network(b0: Backbone, b0_file: Path) -> Any:
     return load_extractor(b0, LocatedWeights(b0_file, None))[0]
 
 
+@pytest.mark.slow
 def test_efficientnet_gives_what_keras_gives(
     b0: Backbone, b0_file: Path, b0_network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +200,7 @@ def test_random_weights_of_efficientnet_hang_on_the_seed(b0: Backbone) -> None:
 # ConvNeXt: its last layer belongs behind the pooling.
 
 
+@pytest.mark.slow
 def test_convnext_normalises_behind_the_pooling_as_keras_does(guard: None) -> None:
     backbone = replace(BY_NAME["convnext-tiny"], input_size=(64, 64))
     ours = backbone.build(top=False, input_size=backbone.input_size)
@@ -283,6 +286,7 @@ def reaching(backbone: Backbone, network: Any) -> NDArray[np.float32]:
     return engine.extract(picture)[0].reshape(height, width, 3)[0, :2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", outside, ids=lambda backbone: backbone.name)
 def test_preprocessing_is_that_of_the_original(guard: None, backbone: Backbone) -> None:
     keras = import_keras()

@@ -106,6 +106,7 @@ def checkpoints(draw: st.DrawFn) -> tuple[dict[str, NDArray[Any]], dict[str, Any
     return storages, windows
 
 
+@pytest.mark.slow
 @given(checkpoints())
 @same_file
 def test_every_tensor_is_its_window_onto_the_storage(

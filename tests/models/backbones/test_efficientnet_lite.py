@@ -132,10 +132,12 @@ def check_guesses(backbone: Backbone, picture: str, sensible: set[str]) -> None:
     assert 0.1 < probabilities[0] <= 1
 
 
+@pytest.mark.slow
 def test_the_classifier_sees_what_is_in_a_picture(lite: Backbone) -> None:
     check_guesses(lite, "china.jpg", {"bell cote", "monastery", "palace", "castle", "stupa", "triumphal arch"})
 
 
+@pytest.mark.slow
 def test_the_classifier_sees_a_flower(guard: None) -> None:
     # A dahlia, which is no class of ImageNet; the source of Lite 2 takes it for a honeycomb, as ours does.
     check_guesses(BACKBONES["efficientnet-lite0"], "flower.jpg", {"daisy", "bee"})

@@ -241,6 +241,7 @@ def test_a_preset_that_states_no_size_needs_one(hub: Any, save: Save) -> None:
     assert hub_backbone(folder, input_size=(SIDE, SIDE)).input_size == (SIDE, SIDE)
 
 
+@pytest.mark.slow
 def test_equal_arrays_in_another_network_are_another_recipe(hub: Any, save: Save) -> None:
     folder = save(vit(hub.models))
 
@@ -256,6 +257,7 @@ def test_equal_arrays_in_another_network_are_another_recipe(hub: Any, save: Save
     assert digest() != before
 
 
+@pytest.mark.slow
 def test_precision_is_that_which_is_asked_or_refused(hub: Any, save: Save) -> None:
     backbone = hub_backbone(str(save(vit(hub.models))))
     network, _ = load_extractor(backbone, locate_weights(backbone), precision="bfloat16")

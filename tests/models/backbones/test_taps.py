@@ -44,6 +44,7 @@ def test_a_layer_in_the_middle_is_what_a_cut_model_gives(lively: Any, pixels: ND
     assert (tapped < 0).any(), "the activation behind it would leave nothing negative"
 
 
+@pytest.mark.slow
 def test_what_shares_a_pass_changes_nothing(lively: Any, pixels: NDArray[np.uint8]) -> None:
     taps = (Tap("conv", "max"), Tap("last", "avg"), Tap("bn", "avg+max"))
     together = extract(lively, pixels, *taps)

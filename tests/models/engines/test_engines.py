@@ -100,6 +100,7 @@ def test_training_mode_would_give_other_numbers(lively: Any, engine: Engine, poo
     assert np.abs(engine.extract(pool[:BATCH])[0] - trained).max() > 0.1
 
 
+@pytest.mark.slow
 def test_the_order_of_channels_is_honoured(lively: Any, pool: Pixels) -> None:
     def extract(channels: str, pixels: Pixels) -> NDArray[np.float32]:
         preprocessing = Preprocessing((100.0, 110.0, 120.0), (50.0, 60.0, 70.0), channels)
@@ -158,6 +159,7 @@ def assert_independent(engine: Engine, pixels: Pixels) -> NDArray[np.float32]:
     return features
 
 
+@pytest.mark.slow
 def test_real_features_do_not_depend_on_the_batch(lite: Backbone, lite_extractor: Any, name: str) -> None:
     real = make_engine(lite, lite_extractor, engine=name)
     pixels = draw_pixels(24, lite.input_size)

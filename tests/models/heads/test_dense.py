@@ -63,6 +63,7 @@ def test_stopped_early_it_has_the_weights_of_the_best_epoch(overfitted: DenseHea
     assert overfitted.warnings_ == []
 
 
+@pytest.mark.slow
 def test_out_of_epochs_it_has_the_weights_of_the_best_epoch_too(hard: tuple[Split, Split]) -> None:
     head = DenseHead(hidden=(64,), dropout=0, learning_rate=0.05, epochs=9, patience=50, batch_size=16)
     head.fit(*hard[0], validation=hard[1])
@@ -89,6 +90,7 @@ def test_without_validation_rows_all_epochs_are_trained_with_a_warning(hard: tup
     assert "no validation pictures" in warning
 
 
+@pytest.mark.slow
 def test_validation_rows_are_never_trained_on(hard: tuple[Split, Split]) -> None:
     train, (features, labels) = hard
 
@@ -125,6 +127,7 @@ def test_layers_are_as_asked(hard: tuple[Split, Split], settings: dict[str, Any]
     assert all(layer.rate == 0.5 for layer in layers if type(layer).__name__ == "Dropout")
 
 
+@pytest.mark.slow
 def test_standardisation_is_inside_the_network(hard: tuple[Split, Split]) -> None:
     (X, y), (features, _) = hard
     head = DenseHead(hidden=(8,), epochs=2).fit(X, y)
@@ -181,6 +184,7 @@ def test_the_file_holds_the_network_and_no_optimiser(tmp_path: Path, hard: tuple
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [(0, 0), (0, 1)])
 def test_the_seed_decides_everything_random(hard: tuple[Split, Split], seeds: tuple[int, int]) -> None:
     first, second = (DenseHead(hidden=(16,), epochs=3, seed=seed).fit(*hard[0], validation=hard[1]) for seed in seeds)

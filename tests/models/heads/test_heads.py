@@ -117,6 +117,7 @@ def test_the_table_covers_the_registry() -> None:
 # Learning and scoring.
 
 
+@pytest.mark.slow
 @every_case
 def test_it_tells_clouds_apart(trained: Any, rows: Callable[[int], Rows], case: str, classes: int) -> None:
     head = trained(case, classes)
@@ -266,6 +267,7 @@ def test_a_row_that_counts_twice_is_as_two_rows(name: str) -> None:
     np.testing.assert_allclose(scores, again, atol=2e-3 * np.abs(again).max())
 
 
+@pytest.mark.slow
 def test_the_dense_head_learns_from_rows_by_their_weight() -> None:
     X, y = classes_apart(240, seed=1)
     settings = {"hidden": (), "epochs": 20, "learning_rate": 0.05}
@@ -288,6 +290,7 @@ def test_neighbours_say_that_they_cannot_weigh() -> None:
 # Chosen once, and trained anew on more rows.
 
 
+@pytest.mark.slow
 @every_head
 def test_what_was_chosen_is_settings_for_another_fit(rows: Callable[[int], Rows], name: str) -> None:
     data = rows(5)
@@ -418,6 +421,7 @@ def test_hard_sets_give_sensible_heads(name: str, kind: str) -> None:
 # Saving and loading.
 
 
+@pytest.mark.slow
 @every_case
 def test_saved_and_loaded_it_gives_the_same_scores(
     trained: Any, rows: Callable[[int], Rows], tmp_path: Path, case: str, classes: int
@@ -493,6 +497,7 @@ print(*sorted({name.split(".")[0] for name in sys.modules} & {"tensorflow", "ker
 """
 
 
+@pytest.mark.slow
 def test_heads_of_scikit_learn_train_save_and_load_without_tensorflow(tmp_path: Path) -> None:
     assert run(TRAIN, tmp_path) == ""
 

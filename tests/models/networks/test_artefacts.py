@@ -101,6 +101,7 @@ def test_each_gives_the_same_in_its_own_runtime(
     np.testing.assert_allclose(run(artefact, tmp_path / artefact.file, pixels[:1])[0], expected[:1], atol=tolerance)
 
 
+@pytest.mark.slow
 def test_16_bits_are_half_of_the_weights_and_another_arithmetic(tmp_path: Path) -> None:
     keras = import_keras()
     images = keras.Input((8, 8, 3), dtype="uint8", name="images")

@@ -97,6 +97,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         StreamedRows((10, 10), folder=tmp_path / "none", memory=1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="pages are counted on Linux")
 def test_pages_are_given_back(tmp_path: Path) -> None:
     streamed = StreamedRows((20_000, 512), folder=tmp_path, memory=64 * 2**20)  # 41 MB, pieces of 1 MB

@@ -44,6 +44,7 @@ def report(root: Path, store: Path) -> tuple[Report, str]:
     return made, (store / "report" / "report.md").read_text().replace("\\", "")
 
 
+@pytest.mark.slow
 def test_a_sound_data_set_raises_no_flag_of_data(swift: str, tmp_path: Path) -> None:
     write_splits(tmp_path / "photos")
     made, text = report(tmp_path / "photos", tmp_path / "store")
@@ -53,6 +54,7 @@ def test_a_sound_data_set_raises_no_flag_of_data(swift: str, tmp_path: Path) -> 
     assert (made.leaks.looked_at, made.leaks.images) == (100, 0)
 
 
+@pytest.mark.slow
 def test_a_planted_leak_is_called_out(swift: str, tmp_path: Path) -> None:
     root = tmp_path / "photos"
     write_splits(root)
@@ -80,6 +82,7 @@ def test_exact_copies_in_given_splits_are_called_out(swift: str, tmp_path: Path)
     assert [flag.run for flag in made.flags if flag.kind == "leak"] == ["data"]
 
 
+@pytest.mark.slow
 def test_a_planted_shortcut_is_called_out_with_the_fact_that_it_is(swift: str, tmp_path: Path) -> None:
     write_splits(tmp_path / "photos", quality=(95, 60))
     made, text = report(tmp_path / "photos", tmp_path / "store")

@@ -111,6 +111,7 @@ def test_a_further_run_computes_no_control_again(tmp_path: Path, monkeypatch: py
     assert second["best"] == "one"
 
 
+@pytest.mark.slow
 def test_neither_controls_nor_curve_load_tensorflow(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     ground = find_ground(store)

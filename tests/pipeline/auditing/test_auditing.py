@@ -88,6 +88,7 @@ def test_what_was_planted_is_found(store: Path) -> None:
     assert (width.least, width.greatest) == (64, 96)
 
 
+@pytest.mark.slow
 def test_the_json_is_plain_whole_and_the_same_again(store: Path) -> None:
     found = audit(store=store, seed=3)
     value = found.to_json()
@@ -148,6 +149,7 @@ def test_of_copies_the_one_that_is_there_is_looked_at(store: Path, planted: Path
     assert len(near_leaks(found)) == 3
 
 
+@pytest.mark.slow
 def test_splits_that_are_not_given_do_not_leak(tiny: str, photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "red" / "000.png", photos / "red" / "copy.png")
     extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
@@ -156,6 +158,7 @@ def test_splits_that_are_not_given_do_not_leak(tiny: str, photos: Path, tmp_path
     assert found.leaks == ()
 
 
+@pytest.mark.slow
 def test_pictures_without_labels_are_audited(tiny: str, tmp_path: Path) -> None:
     folder = tmp_path / "loose"
     folder.mkdir()
@@ -171,6 +174,7 @@ def test_pictures_without_labels_are_audited(tiny: str, tmp_path: Path) -> None:
     assert any("no shortcut probe" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_what_is_not_known_or_not_one_is_an_error(tiny: str, store: Path, planted: Path) -> None:
     with pytest.raises(UnknownDataset, match="expected one of planted"):
         audit(store=store, dataset="other")
@@ -191,6 +195,7 @@ def test_another_data_set_of_the_store_has_no_features_of_its_own(tiny: str, sto
     assert found.features is not None
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_alone(store: Path, tmp_path: Path) -> None:
     done = run("audit", "--store", store, "--json")
     assert done.returncode == 0, done.stderr
@@ -264,6 +269,7 @@ def test_planted_near_duplicates_and_wrong_labels_among_real_pictures(real_data:
     assert len(wrong & set(ranked)) >= 8
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="names of this kind are of other systems")
 def test_names_are_data(tiny: str, tmp_path: Path) -> None:
     root = write_classes(tmp_path / "a&b", per_class=5)

@@ -104,6 +104,7 @@ def test_too_few_pictures_are_not_probed() -> None:
     assert (found.images, found.chance) == (10, 0.5)
 
 
+@pytest.mark.slow
 def test_of_many_pictures_some_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortcuts, "MOST", 50)
     given, labels = facts(200), ["a", "b"] * 100

@@ -68,6 +68,7 @@ def test_mistakes_are_told_and_nothing_is_written(
     assert not (tmp_path / "bottlenecks").exists()
 
 
+@pytest.mark.slow
 def test_the_whole_job_on_a_flat_folder(tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "photos")
     flat = tmp_path / "flat"
@@ -86,6 +87,7 @@ def test_the_whole_job_on_a_flat_folder(tmp_path: Path) -> None:
         assert {row["path"].split(".")[0] == row["label"] for row in csv.DictReader(file)} == {True}
 
 
+@pytest.mark.slow
 def test_names_in_any_encoding_are_told_in_notes_and_errors(tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()

@@ -52,6 +52,7 @@ def table(store: Path, name: str | None = None) -> Dataset:
     return FeatureStore(store).find_dataset(name)
 
 
+@pytest.mark.slow
 def test_a_flat_folder_is_extracted_and_trained_in_one_go(tiny: str, flat: Path, tmp_path: Path) -> None:
     job = run(
         flat,
@@ -70,6 +71,7 @@ def test_a_flat_folder_is_extracted_and_trained_in_one_go(tiny: str, flat: Path,
     }
 
 
+@pytest.mark.slow
 def test_a_flat_folder_without_a_pattern_is_told_the_option_to_type(tiny: str, flat: Path, tmp_path: Path) -> None:
     done = extract(flat, tmp_path / "store")
     assert done.rows == 36
@@ -82,6 +84,7 @@ def test_a_flat_folder_without_a_pattern_is_told_the_option_to_type(tiny: str, f
     assert train_head("logistic", store=tmp_path / "store").record["classes"] == ["blue", "green", "red"]
 
 
+@pytest.mark.slow
 def test_unlabelled_pictures_are_extracted_and_not_trained_on(tiny: str, photos: Path, tmp_path: Path) -> None:
     (photos / "loose.png").write_bytes(encode(picture(99)))
     done = extract(photos, tmp_path / "store")
@@ -90,6 +93,7 @@ def test_unlabelled_pictures_are_extracted_and_not_trained_on(tiny: str, photos:
     assert len(trained.predictions.keys) == 36
 
 
+@pytest.mark.slow
 def test_settings_stay_until_others_are_asked_for_and_a_change_is_said(tiny: str, flat: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     first = extract(flat, store, label_pattern=PATTERN, shares=(50.0, 25.0, 25.0), limit=30)
@@ -115,6 +119,7 @@ def test_another_seed_is_said(tiny: str, photos: Path, tmp_path: Path) -> None:
     assert done.notes[0].endswith("outdated: --seed 4 (before: 0)")
 
 
+@pytest.mark.slow
 def test_heads_trained_before_a_change_are_outdated(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract(photos, store)
@@ -134,6 +139,7 @@ def test_settings_that_are_damaged_say_how_to_go_on(tiny: str, photos: Path, tmp
             extract(photos, tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_a_sample_grows_and_only_what_is_new_is_extracted(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     small = extract(photos, store, limit=12)
@@ -146,6 +152,7 @@ def test_a_sample_grows_and_only_what_is_new_is_extracted(tiny: str, photos: Pat
     assert "a sample of 24 of 36 distinct pictures; --limit 0 takes all" in larger.notes
 
 
+@pytest.mark.slow
 def test_several_data_sets_share_features(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract(photos, store)
@@ -177,6 +184,7 @@ def write_table(path: Path, photos: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_table_is_a_data_set_of_its_own(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     source = write_table(tmp_path / "study.csv", photos)

@@ -199,6 +199,7 @@ def test_another_preprocessing_fails_the_gate(
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_an_earlier_export_as_it_was(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logistic: str
 ) -> None:
@@ -251,6 +252,7 @@ def test_a_kernel_is_refused_in_one_line(store: Path, tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_without_pictures_nothing_is_exported(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos")
     extract_features(photos, backbone="tiny", weights="random", store=tmp_path / "store")
@@ -263,6 +265,7 @@ def test_without_pictures_nothing_is_exported(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_pictures_that_the_script_refuses_are_told(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos")
     for file in sorted((photos / "violet").iterdir()):
@@ -293,6 +296,7 @@ def test_the_command_answers_with_json_alone(store: Path, tmp_path: Path, logist
     assert told.endswith(f"with predict.py and README.md in {tmp_path / 'out'}\n")
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_in_one_line(store: Path, logistic: str, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     for wrong, message in (

@@ -192,6 +192,7 @@ def test_names_of_any_bytes_come_out_as_they_are(store: Path) -> None:
     assert (path, label) == (name, "dark")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_a_folder_without_permission_is_told(store: Path) -> None:
     locked = Path("locked")
@@ -212,6 +213,7 @@ def test_a_folder_without_permission_is_told(store: Path) -> None:
     locked.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_where_all_is_cached_tensorflow_is_not_imported(store: Path, photos: Path) -> None:
     script = (
         "import sys\nfrom demijohn.pipeline import predict\n"

@@ -115,6 +115,7 @@ def test_workers_fetch_pictures_from_elsewhere_once(
     assert (again.cached, again.extracted, s3.fetched()) == (36, 0, [])
 
 
+@pytest.mark.slow
 def test_the_whole_job_by_workers(recruits: None, photos: Path, tmp_path: Path) -> None:
     store, progress = tmp_path / "store", Listening()
     request: dict[str, Any] = {"backbones": ("tiny",), "weights": "random", "store": store, "workers": 2}
@@ -199,6 +200,7 @@ def test_what_does_not_go_together(swift: str, photos: Path, tmp_path: Path, ask
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_nobody_at_the_address_of_a_cluster(
     swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def run_watched(*arguments: str | Path, before: str = "", after: str) -> subproc
     return subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_every_picture_gets_the_row_of_its_own_bytes(tiny: str, photos: Path, tmp_path: Path) -> None:
     done = extract(photos, tmp_path / "store")
     backbone = BACKBONES[tiny]
@@ -94,6 +95,7 @@ def test_every_picture_gets_the_row_of_its_own_bytes(tiny: str, photos: Path, tm
         assert rows[hash_bytes(content)] == engine.extract(pixels[None])[0][0].tobytes()
 
 
+@pytest.mark.slow
 def test_the_second_run_reads_nothing_and_loads_nothing(photos: Path, tmp_path: Path) -> None:
     arguments = ("extract-features", photos, "--backbone", "tiny", "--weights", "random", "--store", tmp_path / "s")
     old = time.time() - 60
@@ -111,6 +113,7 @@ def test_the_second_run_reads_nothing_and_loads_nothing(photos: Path, tmp_path: 
     assert "36 cached, 0 new" in second.stderr
 
 
+@pytest.mark.slow
 def test_renaming_costs_nothing_and_changed_bytes_are_extracted_anew(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract(photos, store)
@@ -124,6 +127,7 @@ def test_renaming_costs_nothing_and_changed_bytes_are_extracted_anew(tiny: str, 
     assert (once_more.cached, once_more.extracted, once_more.rows) == (35, 1, 36)
 
 
+@pytest.mark.slow
 def test_a_batch_and_an_order_change_no_byte(tiny: str, photos: Path, tmp_path: Path) -> None:
     whole = rows_of(extract(photos, tmp_path / "whole").features)
     few = tmp_path / "photos2"
@@ -133,6 +137,7 @@ def test_a_batch_and_an_order_change_no_byte(tiny: str, photos: Path, tmp_path: 
     assert rows_of(extract(few, tmp_path / "piecemeal", dataset="x").features) == whole
 
 
+@pytest.mark.slow
 def test_unreadable_pictures_are_listed_and_not_tried_again(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +162,7 @@ def test_unreadable_pictures_are_listed_and_not_tried_again(
     assert (tmp_path / "store" / "refusals.csv").read_text().count("of tomorrow") == 2
 
 
+@pytest.mark.slow
 def test_max_bad(tiny: str, photos: Path, tmp_path: Path) -> None:
     (photos / "red" / "broken.jpg").write_bytes(b"no picture")
     allowed = extract(photos, tmp_path / "store", max_bad=0.03)
@@ -167,12 +173,14 @@ def test_max_bad(tiny: str, photos: Path, tmp_path: Path) -> None:
         strict.check()
 
 
+@pytest.mark.slow
 def test_same_bytes_count_once(tiny: str, photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "red" / "000.png", photos / "red" / "copy.png")
     done = extract(photos, tmp_path / "store")
     assert (done.images, done.extracted, done.duplicates) == (37, 36, 1)
 
 
+@pytest.mark.slow
 def test_a_picture_that_changes_or_goes_between_planning_and_reading(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +204,7 @@ def test_a_picture_that_changes_or_goes_between_planning_and_reading(
     assert [each.path for each in table.skipped] == ["red/001.png"]
 
 
+@pytest.mark.slow
 def test_without_images_the_known_data_set_is_taken(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +217,7 @@ def test_without_images_the_known_data_set_is_taken(
     assert extract(None, tmp_path / "other").dataset == "images"
 
 
+@pytest.mark.slow
 def test_another_folder_of_the_same_name_is_an_error(tiny: str, photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "store")
     other = write_classes(tmp_path / "deep" / "photos", per_class=2)
@@ -224,12 +234,14 @@ def test_missing_weights_leave_no_half_made_store(photos: Path, tmp_path: Path) 
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_a_flat_folder_is_extracted_and_said_to_have_no_labels(tiny: str, photos: Path, tmp_path: Path) -> None:
     done = extract(photos / "red", tmp_path / "store")
     assert done.rows == 12
     assert any("no class folder" in note for note in done.notes)
 
 
+@pytest.mark.slow
 def test_a_lost_or_stale_view_is_made_anew(tiny: str, photos: Path, tmp_path: Path) -> None:
     done = extract(photos, tmp_path / "store")
     assert done.features is not None
@@ -240,6 +252,7 @@ def test_a_lost_or_stale_view_is_made_anew(tiny: str, photos: Path, tmp_path: Pa
     assert len(rows_of(extract(photos, tmp_path / "store").features)) == 37
 
 
+@pytest.mark.slow
 def test_nothing_but_broken_pictures(tiny: str, tmp_path: Path) -> None:
     (tmp_path / "photos" / "a").mkdir(parents=True)
     (tmp_path / "photos" / "a" / "1.jpg").write_bytes(b"x")
@@ -248,6 +261,7 @@ def test_nothing_but_broken_pictures(tiny: str, tmp_path: Path) -> None:
     assert FeatureStore(tmp_path / "store").feature_sets() == []
 
 
+@pytest.mark.slow
 def test_a_class_whose_training_picture_is_broken_gets_another(tiny: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "photos", per_class=4)
     for split in ("train", "val"):
@@ -262,6 +276,7 @@ def test_a_class_whose_training_picture_is_broken_gets_another(tiny: str, tmp_pa
     assert sorted(splits) == ["test", "test", "test", "train"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [b"caf\xe9", b"a\rb", b"a\nb", "猫🐈".encode(), b'<script>,"'])
 def test_class_names_of_any_bytes(tiny: str, photos: Path, tmp_path: Path, name: bytes) -> None:
     label = os.fsdecode(name)
@@ -272,6 +287,7 @@ def test_class_names_of_any_bytes(tiny: str, photos: Path, tmp_path: Path, name:
     assert label in report_heads(store=tmp_path / "store").runs[0].record["classes"]
 
 
+@pytest.mark.slow
 def test_a_damaged_table_is_written_anew(tiny: str, photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "store")
     table = tmp_path / "store" / "datasets" / "photos.csv"
@@ -283,6 +299,7 @@ def test_a_damaged_table_is_written_anew(tiny: str, photos: Path, tmp_path: Path
     assert extract(photos, tmp_path / "store").cached == 36
 
 
+@pytest.mark.slow
 def test_the_seed_stays_until_another_is_asked_for(tiny: str, photos: Path, tmp_path: Path) -> None:
     def splits() -> list[str]:
         return [row.split for row in FeatureStore(tmp_path / "store").find_dataset().rows]
@@ -295,12 +312,14 @@ def test_the_seed_stays_until_another_is_asked_for(tiny: str, photos: Path, tmp_
     assert splits() != first
 
 
+@pytest.mark.slow
 def test_warning_filters_are_left_as_they_were(tiny: str, photos: Path, tmp_path: Path) -> None:
     before = list(warnings.filters)
     extract(photos, tmp_path / "store")
     assert warnings.filters == before
 
 
+@pytest.mark.slow
 def test_random_numbers_of_the_user_still_work(tiny: str, photos: Path, tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -357,6 +376,7 @@ def begun_with(store: Path) -> tuple[str, int]:
     return begun.provenance["engine"], begun.provenance["batch_size"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "other"), [("tensorflow", "openvino"), ("openvino", "tensorflow")])
 def test_a_set_is_continued_with_the_engine_and_the_batch_of_the_one_who_began(
     tiny: str, photos: Path, tmp_path: Path, engine: str, other: str
@@ -371,6 +391,7 @@ def test_a_set_is_continued_with_the_engine_and_the_batch_of_the_one_who_began(
     assert begun_with(store) == (engine, 5)
 
 
+@pytest.mark.slow
 def test_a_set_goes_on_where_its_engine_is_not_installed(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,6 +406,7 @@ def test_a_set_goes_on_where_its_engine_is_not_installed(
         extract(photos / "green", store, dataset="c", engine="openvino")
 
 
+@pytest.mark.slow
 def test_what_openvino_cannot_take_goes_to_tensorflow(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,6 +423,7 @@ def test_what_openvino_cannot_take_goes_to_tensorflow(
         extract(photos, tmp_path / "other", engine="openvino")
 
 
+@pytest.mark.slow
 def test_ten_more_pictures_need_no_tensorflow(photos: Path, tmp_path: Path) -> None:
     arguments = ("extract-features", photos, "--backbone", "tiny", "--weights", "random", "--store", tmp_path / "s")
     whole = run(*arguments, "--store", tmp_path / "whole")
@@ -417,6 +440,7 @@ def test_ten_more_pictures_need_no_tensorflow(photos: Path, tmp_path: Path) -> N
     assert one == other, "kept and compiled now are the same"
 
 
+@pytest.mark.slow
 def test_where_the_time_went_is_told(tiny: str, photos: Path, tmp_path: Path) -> None:
     done = extract(photos, tmp_path / "store")
     told = done.to_json()["breakdown"]

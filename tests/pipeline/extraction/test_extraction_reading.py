@@ -52,6 +52,7 @@ def mess(photos: Path) -> Path:
     return photos
 
 
+@pytest.mark.slow
 def test_every_file_is_read_or_skipped_with_its_reason(tiny: str, mess: Path, tmp_path: Path) -> None:
     done = extract(mess, tmp_path / "store")
     assert done.rows == 36 + 3
@@ -71,6 +72,7 @@ def test_every_file_is_read_or_skipped_with_its_reason(tiny: str, mess: Path, tm
     assert found == {f"red/{name}": reason for name, reason in expected.items()}
 
 
+@pytest.mark.slow
 def test_skipped_files_are_grouped_by_reason(
     tiny: str, mess: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +84,7 @@ def test_skipped_files_are_grouped_by_reason(
     assert f"skipped 2, more than the 120,000,000 pixels that --max-pixels allows: {bombs}" in shown
 
 
+@pytest.mark.slow
 def test_a_refusal_holds_for_the_same_policy_only(tiny: str, photos: Path, tmp_path: Path) -> None:
     (photos / "red" / "cut.jpg").write_bytes(CUT)
     refusals = tmp_path / "store" / "refusals.csv"
@@ -94,6 +97,7 @@ def test_a_refusal_holds_for_the_same_policy_only(tiny: str, photos: Path, tmp_p
     assert (len(accepted.skipped), accepted.rows) == (0, 37)
 
 
+@pytest.mark.slow
 def test_what_was_refused_is_tried_again_on_request(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +124,7 @@ def test_what_was_refused_is_tried_again_on_request(
     assert (len(again.skipped), again.cached) == (0, 37)
 
 
+@pytest.mark.slow
 def test_training_leaves_out_what_was_refused_under_any_policy(tiny: str, photos: Path, tmp_path: Path) -> None:
     (photos / "red" / "large.png").write_bytes(encode(picture(5, size=(60, 60))))
     done = extract(photos, tmp_path / "store", reading=ReadingPolicy(max_pixels=1000))
@@ -128,6 +133,7 @@ def test_training_leaves_out_what_was_refused_under_any_policy(tiny: str, photos
     assert sum(metrics["images"] for metrics in record["metrics"].values()) == 36
 
 
+@pytest.mark.slow
 def test_the_recipe_tells_how_pictures_were_read(tiny: str, photos: Path, tmp_path: Path) -> None:
     digests = {}
     for name, arguments in {
@@ -149,6 +155,7 @@ def test_the_recipe_tells_how_pictures_were_read(tiny: str, photos: Path, tmp_pa
     assert BACKBONES[tiny].input_size == (SIZE, SIZE)
 
 
+@pytest.mark.slow
 def test_another_way_to_resize_gives_other_features(tiny: str, tmp_path: Path) -> None:
     root = write_classes(tmp_path / "photos", per_class=2)
     wide = picture(3, size=(60, 20))
@@ -169,6 +176,7 @@ def test_a_mode_that_is_none_is_an_error(tiny: str, photos: Path, tmp_path: Path
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_the_options_of_the_command_line(mess: Path, tmp_path: Path) -> None:
     arguments = ("extract-features", mess, "--backbone", "tiny", "--weights", "random", "--store", tmp_path / "store")
     options = ("--truncated", "accept", "--max-pixels", "4000000000", "--resize", "crop", "--retry", "--json")

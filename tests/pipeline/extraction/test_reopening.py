@@ -41,6 +41,7 @@ def test_the_request_that_a_set_answers_is_found_again(
         assert Reopener(store, sets, SILENT).open(each).features.digest == each.digest
 
 
+@pytest.mark.slow
 def test_sets_of_one_network_share_it_and_a_file_is_found_from_anywhere(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -258,6 +258,7 @@ def test_a_family_is_of_one_installation(view: int, swift: str, photos: Path, tm
     assert sorted(each.recipe.generation for each in kept.feature_sets()) == [0, 0, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_an_error_while_opening_leaves_the_data_set_as_it_was(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract(photos, store)
@@ -319,6 +320,7 @@ def test_a_name_where_a_sequence_is_expected_is_told(
         extract_feature_sets(photos, **{"backbones": ("tiny",), "weights": "random", "store": tmp_path, **request_})
 
 
+@pytest.mark.slow
 def test_rows_of_a_view_are_made_again(tiny: str, photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "store", views=2)
     told = recompute_rows(5, store=tmp_path / "store")
@@ -372,6 +374,7 @@ def test_one_command_decodes_once_for_backbones_that_share_a_size(
         )
 
 
+@pytest.mark.slow
 def test_layers_are_sets_of_their_own_from_one_pass(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     request = {"backbones": ("tiny",), "weights": "random", "store": store}
@@ -426,6 +429,7 @@ def test_joined_backbones_are_side_by_side(
         train_head(store=store, backbone="tiny+other")
 
 
+@pytest.mark.slow
 def test_an_input_size_and_a_precision_are_sets_of_their_own(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     usual = extract(photos, store)

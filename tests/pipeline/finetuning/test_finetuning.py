@@ -82,6 +82,7 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
     return {variable.path.removeprefix("core/"): np.asarray(variable).copy() for variable in core.variables}
 
 
+@pytest.mark.slow
 def test_the_run_is_like_any_other(store: Path, made: Path) -> None:
     run = tune(store, "all", epochs=12, patience=12)
     record, parent = run.record, FeatureStore(store).find_run(run.record["parent"])
@@ -111,6 +112,7 @@ def test_the_run_is_like_any_other(store: Path, made: Path) -> None:
     assert fine_tune(parent.id, store=store, tuning=Tuning(unfreeze="all", epochs=12, patience=12, **FAST)).id == run.id
 
 
+@pytest.mark.slow
 def test_epoch_0_is_the_cached_head(store: Path) -> None:
     run = tune(store, "block2", epochs=1)
     parent = FeatureStore(store).find_run(run.record["parent"])
@@ -121,6 +123,7 @@ def test_epoch_0_is_the_cached_head(store: Path) -> None:
     assert run.history["val_accuracy"][0] == pytest.approx(metrics["accuracy"])
 
 
+@pytest.mark.slow
 def test_a_network_that_says_something_else_is_refused_before_the_first_step(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +156,7 @@ def test_what_is_frozen_stays_and_the_rest_moves(store: Path, train_batch_norm: 
     assert statistics & moved == (statistics if train_batch_norm else set())
 
 
+@pytest.mark.slow
 def test_cached_maps_give_what_the_whole_network_gives(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached = tune(store, "block2", epochs=3)
     maps = {each.recipe.layer: each for each in FeatureStore(store).feature_sets()}["relu"]
@@ -171,6 +175,7 @@ def test_cached_maps_give_what_the_whole_network_gives(store: Path, monkeypatch:
     np.testing.assert_allclose(cached.predictions.scores, other.predictions.scores, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_maps_are_extracted_once_and_features_serve_the_head_alone(
     store: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +258,7 @@ def test_pictures_that_have_changed_or_gone_are_told(made: Path, tmp_path: Path,
             tune(store, unfreeze)
 
 
+@pytest.mark.slow
 def test_an_outdated_run_is_refused(made: Path, tmp_path: Path) -> None:
     photos = Path(shutil.copytree(made / "photos", tmp_path / "photos"))
     store = tmp_path / "store"
@@ -299,6 +305,7 @@ def test_after_an_interruption_the_curve_is_the_same(
     np.testing.assert_allclose(again.predictions.scores, whole.predictions.scores, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_told_and_force_begins_anew(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undo = interrupt_after(1, monkeypatch)
     with pytest.raises(KeyboardInterrupt):

@@ -188,6 +188,7 @@ def test_the_limit_may_be_above_that_of_pillow(monkeypatch: pytest.MonkeyPatch) 
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
+@pytest.mark.slow
 def test_large_pictures_are_read_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -203,6 +204,7 @@ def test_compressed_metadata_do_not_unpack_without_end() -> None:
         decode(encode(PHOTO, pnginfo=text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

@@ -190,6 +190,7 @@ def test_what_vanishes_or_may_not_be_read_is_skipped_with_its_reason(
     assert done.rows == 34
 
 
+@pytest.mark.slow
 def test_a_table_of_urls_on_the_web(swift: str, web: Web, photos: Path, store: Path, tmp_path: Path) -> None:
     names = sorted(path.relative_to(tmp_path).as_posix() for path in photos.glob("*/*"))
     lines = [f"{web.url}/{name},{name.split('/')[1]}" for name in names]
@@ -212,6 +213,7 @@ def test_a_table_of_urls_on_the_web(swift: str, web: Web, photos: Path, store: P
     assert [name for kind, name in web.requests if kind == "GET" and "gone" not in name] == ["/photos/red/000.png"]
 
 
+@pytest.mark.slow
 def test_a_table_may_lie_on_the_web_itself_and_name_paths_beside_it(
     swift: str, web: Web, photos: Path, store: Path
 ) -> None:
@@ -238,6 +240,7 @@ def test_what_changed_a_moment_ago_is_not_trusted_by_its_time(
     assert [name for kind, name in web.requests if kind == "GET"] == ["/photos/red/000.png"]
 
 
+@pytest.mark.slow
 def test_a_server_that_stumbles_is_asked_again_and_one_that_fails_is_told(
     swift: str, web: Web, photos: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ def test_nothing_makes_the_page_wider_than_the_screen(opened: Any, width: int) -
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.slow
 def test_text_stands_out_from_its_ground_in_both_themes(opened: Any) -> None:
     (button,) = find(opened, ".theme")
     for _ in range(2):

@@ -58,6 +58,7 @@ def test_every_figure_the_markdown_names_is_a_picture(store: Path) -> None:
             assert image.width > 300
 
 
+@pytest.mark.slow
 def test_figures_of_runs_that_are_gone_go_too(store: Path) -> None:
     report_heads(store=store)
     stale = store / "report" / "figures" / "curves-gone.png"
@@ -66,6 +67,7 @@ def test_figures_of_runs_that_are_gone_go_too(store: Path) -> None:
     assert not stale.exists()
 
 
+@pytest.mark.slow
 def test_the_best_by_validation_comes_first_and_the_order_is_stable(store: Path) -> None:
     report = report_heads(store=store)
     accuracies = [run.record["metrics"]["validation"]["accuracy"] for run in report.runs]
@@ -73,6 +75,7 @@ def test_the_best_by_validation_comes_first_and_the_order_is_stable(store: Path)
     assert [run.id for run in report_heads(store=store).runs] == [run.id for run in report.runs]
 
 
+@pytest.mark.slow
 def test_runs_of_an_earlier_state_are_outdated_with_a_command_that_works(tiny: str, store: Path, photos: Path) -> None:
     old = train_head("dense", store=store, settings={"epochs": 2, "hidden": (8, 4), "batch_norm": True}, seed=3)
     (photos / "red" / "new.png").write_bytes(encode(picture(55, colour=COLOURS["red"])))
@@ -90,6 +93,7 @@ def test_runs_of_an_earlier_state_are_outdated_with_a_command_that_works(tiny: s
     )
 
 
+@pytest.mark.slow
 def test_a_broken_or_a_loose_file_more_makes_no_run_outdated(tiny: str, store: Path, photos: Path) -> None:
     before = [run.id for run in report_heads(store=store).runs]
     (photos / "red" / "bad.jpg").write_bytes(b"neither a picture")
@@ -99,6 +103,7 @@ def test_a_broken_or_a_loose_file_more_makes_no_run_outdated(tiny: str, store: P
     assert [run.id for run in report_heads(store=store).runs] == before
 
 
+@pytest.mark.slow
 def test_the_same_pictures_under_another_name_are_another_data_set(tiny: str, store: Path, photos: Path) -> None:
     renamed = photos.rename(photos.parent / "renamed")
     extract_features(renamed, backbone=tiny, weights="random", store=store)
@@ -107,6 +112,7 @@ def test_the_same_pictures_under_another_name_are_another_data_set(tiny: str, st
     assert len(report_heads(store=store, dataset="photos").runs) == 2
 
 
+@pytest.mark.slow
 def test_without_validation_no_run_is_best(tiny: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "few", per_class=1)
     extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
@@ -117,6 +123,7 @@ def test_without_validation_no_run_is_best(tiny: str, tmp_path: Path) -> None:
     assert "no run is shown to be better" in (report.folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_files_that_could_not_be_opened_are_in_the_report(tiny: str, photos: Path, tmp_path: Path) -> None:
     (photos / "red" / "gone.jpg").symlink_to("nowhere")
     extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
@@ -126,12 +133,14 @@ def test_files_that_could_not_be_opened_are_in_the_report(tiny: str, photos: Pat
     ]
 
 
+@pytest.mark.slow
 def test_no_runs_is_an_error(tiny: str, photos: Path, tmp_path: Path) -> None:
     extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
     with pytest.raises(InvalidRequest, match="run train-head first"):
         report_heads(store=tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_names_are_data(tiny: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "a|b <script>")
     (photos / "red").rename(photos / "$<script>|*red*")
@@ -141,6 +150,7 @@ def test_names_are_data(tiny: str, tmp_path: Path) -> None:
     assert (report.folder / "report.md").read_text().startswith("# Heads on a\\|b \\<script\\>\n")
 
 
+@pytest.mark.slow
 def test_a_damaged_head_file_does_not_stop_the_report(store: Path) -> None:
     report = report_heads(store=store)
     (report.runs[0].folder / report.runs[0].record["head_file"]).write_bytes(b"")
@@ -201,6 +211,7 @@ def ids(report: Report) -> set[str]:
     return {run.id for run in report.runs}
 
 
+@pytest.mark.slow
 def test_filters_choose_runs(made: FeatureStore) -> None:
     assert ids(report_heads(store=made.folder, runs=["ridge-*"])) == {"ridge-xception", "ridge-mobilenet"}
     assert ids(report_heads(store=made.folder, runs=["dense-1", "mobilenet+ridge"])) == {"dense-1", "ridge-mobilenet"}
@@ -214,6 +225,7 @@ def test_filters_choose_runs(made: FeatureStore) -> None:
         report_heads(store=made.folder, runs=["nothing"])
 
 
+@pytest.mark.slow
 def test_the_split_chooses_whose_pictures_judge(made: FeatureStore) -> None:
     for split, images in (("validation", 40), ("test", 60)):
         report = report_heads(store=made.folder, split=split)
@@ -241,6 +253,7 @@ def test_what_is_expected_is_checked_after_the_report_is_written(made: FeatureSt
     )
 
 
+@pytest.mark.slow
 def test_groups_widen_intervals_of_runs_that_did_not_know_of_them(tmp_path: Path) -> None:
     intervals = []
     for size in (1, 10):
@@ -253,6 +266,7 @@ def test_groups_widen_intervals_of_runs_that_did_not_know_of_them(tmp_path: Path
     assert intervals[1] > 1.2 * intervals[0]
 
 
+@pytest.mark.slow
 def test_a_filtered_report_forgets_nothing(made: FeatureStore) -> None:
     report_heads(store=made.folder)
     before = sorted((made.report_folder / "kept").rglob("*.npz"))

@@ -33,6 +33,7 @@ def made(count: int, classes: int, seed: int) -> tuple[NDArray[np.int32], NDArra
     return labels, scores / scores.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(Cases)
 def test_metrics_equal_the_reference(case: tuple[int, int, int]) -> None:

@@ -37,6 +37,7 @@ def fit(name: str, material: Material, **options: Any) -> Any:
     return fit_heads(record, settings, material, **{"seed": 0, "refit": True, "folds": None, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_folds_never_let_a_head_see_a_twin(material: Material, name: str) -> None:
     fitted = fit(name, material, folds=4)
@@ -46,6 +47,7 @@ def test_folds_never_let_a_head_see_a_twin(material: Material, name: str) -> Non
     assert right < 0.75, "labels are chance"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["logistic", "knn", "dense"])
 @pytest.mark.parametrize("folds", [None, 3])
 def test_the_selection_head_has_not_seen_validation_and_the_other_has(
@@ -158,6 +160,7 @@ def test_without_refit_there_is_one_head(store: Path) -> None:
     assert not list(run.folder.glob("selection*"))
 
 
+@pytest.mark.slow
 def test_several_heads_and_seeds_are_several_runs(store: Path) -> None:
     runs = train_heads(["logistic", "knn", "logistic"], seeds=2, settings={"neighbours": 3}, store=store)
     assert [(run.record["head"], run.record["seed"]) for run in runs] == [
@@ -179,6 +182,7 @@ def test_folds_that_make_no_sense_are_refused(store: Path, options: dict[str, An
         train_head("logistic", store=store, **options)
 
 
+@pytest.mark.slow
 def test_without_validation_pictures_folds_of_training_choose(tiny: str, photos: Path, tmp_path: Path) -> None:
     shares = Labelling(shares=(70, 0, 30))
     extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store", labelling=shares)

@@ -106,6 +106,7 @@ def streamed_files() -> Iterator[str]:
             yield line
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="maps are listed on Linux")
 @pytest.mark.parametrize("head", ["logistic", "dense"])
 def test_the_file_is_gone(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str) -> None:

@@ -23,6 +23,7 @@ def store(tiny: str, photos: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", list(HEADS))
 def test_a_run_holds_everything_and_its_head_gives_its_predictions(store: Path, head: str) -> None:
     run = train_head(head, store=store)
@@ -48,6 +49,7 @@ def test_a_run_holds_everything_and_its_head_gives_its_predictions(store: Path, 
     assert sorted(path.name for path in run.folder.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib")) == []
 
 
+@pytest.mark.slow
 def test_the_dense_head_keeps_its_curves(store: Path) -> None:
     run = train_head("dense", store=store, settings={"epochs": 4, "hidden": (8, 4), "batch_norm": True})
     assert list(run.history) == ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
@@ -69,6 +71,7 @@ def test_the_same_request_is_recognised_and_another_is_not(store: Path) -> None:
     assert forced.record["metrics"] == first.record["metrics"]
 
 
+@pytest.mark.slow
 def test_renamed_files_change_neither_run_nor_digest(tiny: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "photos")
     extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
@@ -78,6 +81,7 @@ def test_renamed_files_change_neither_run_nor_digest(tiny: str, tmp_path: Path) 
     assert train_head("logistic", store=tmp_path / "store").id == before.id
 
 
+@pytest.mark.slow
 def test_bytes_under_two_labels_are_left_out(tiny: str, photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "red" / "000.png", photos / "green" / "also.png")
     shutil.copy(photos / "red" / "001.png", photos / "red" / "again.png")
@@ -88,6 +92,7 @@ def test_bytes_under_two_labels_are_left_out(tiny: str, photos: Path, tmp_path: 
     assert any("two labels: 2 files" in warning for warning in run.record["warnings"])
 
 
+@pytest.mark.slow
 def test_unreadable_pictures_are_left_out_and_missing_ones_are_an_error(
     tiny: str, photos: Path, tmp_path: Path
 ) -> None:
@@ -104,6 +109,7 @@ def test_unreadable_pictures_are_left_out_and_missing_ones_are_an_error(
         train_head("logistic", store=other, dataset="photos")
 
 
+@pytest.mark.slow
 def test_what_is_ambiguous_is_listed(tiny: str, store: Path, tmp_path: Path) -> None:
     more = write_classes(tmp_path / "more", per_class=3)
     extract_features(more, backbone=tiny, weights="random:1", store=store)
@@ -116,6 +122,7 @@ def test_what_is_ambiguous_is_listed(tiny: str, store: Path, tmp_path: Path) -> 
             assert train_head(store=store, dataset="more", features=features.digest[:6]).record["dataset"] == "more"
 
 
+@pytest.mark.slow
 def test_one_class_is_an_error(tiny: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "photos", classes=("red",))
     extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
@@ -123,12 +130,14 @@ def test_one_class_is_an_error(tiny: str, tmp_path: Path) -> None:
         train_head(store=tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_no_labels_is_an_error(tiny: str, photos: Path, tmp_path: Path) -> None:
     extract_features(photos / "red", backbone=tiny, weights="random", store=tmp_path / "store")
     with pytest.raises(NotTrainable, match="has no labels"):
         train_head(store=tmp_path / "store")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", list(HEADS))
 def test_one_picture_per_class_trains_and_says_what_is_undefined(tiny: str, tmp_path: Path, head: str) -> None:
     photos = write_classes(tmp_path / "photos", per_class=1)

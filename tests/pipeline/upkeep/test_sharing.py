@@ -82,6 +82,7 @@ def read_only(tmp_path: Path) -> Path:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_a_read_only_store_is_read_and_trained_on_and_says_why_it_is_not_written(
     read_only: Path, tmp_path: Path
@@ -128,6 +129,7 @@ def no_file_over(count: int) -> Callable[[], None]:
     return limit
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="has no limit for the size of files")
 @pytest.mark.parametrize("count", [0, 300, 2000])
 def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(tmp_path: Path, count: int) -> None:
@@ -145,6 +147,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(tmp_path: Pa
     assert verify_features(FeatureStore(tmp_path / "store").find_feature_set().folder).rows == 36
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="has no limit for the size of files")
 @pytest.mark.parametrize("name", ["all.h5", "all.npz"])
 def test_an_export_that_finds_no_room_leaves_nothing_and_what_was_there(tmp_path: Path, name: str) -> None:
@@ -162,6 +165,7 @@ def test_an_export_that_finds_no_room_leaves_nothing_and_what_was_there(tmp_path
     finish(start(*words))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no second file system is known here")
 def test_a_store_on_another_file_system_than_the_temporary_folder(tmp_path: Path) -> None:
     write_classes(tmp_path / "photos")

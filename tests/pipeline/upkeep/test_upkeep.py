@@ -128,6 +128,7 @@ def test_pruning_never_empties_a_store_that_knows_no_data_set(swift: str, photos
     assert len(FeatureStore(store).find_feature_set().keys()) == 36
 
 
+@pytest.mark.slow
 def test_pruning_removes_compiled_backbones_that_no_feature_set_is_of(tiny: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract(photos, store)
