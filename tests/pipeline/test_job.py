@@ -32,6 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "store"
 
 
+@pytest.mark.slow
 def test_real_features_tell_digits_apart(store: Path) -> None:
     runs = {each.record["head"]: each.record for each in FeatureStore(store).runs()}
     assert set(runs) == {"logistic", "svm", "dense"}
@@ -61,6 +62,7 @@ def test_cached_features_and_head_equal_the_same_network_end_to_end(store: Path,
     assert (scores.argmax(axis=1) == predictions.predicted[chosen]).all()
 
 
+@pytest.mark.slow
 def test_the_data_set_is_a_readable_table(store: Path) -> None:
     with (store / "datasets" / "digits.csv").open() as file:
         rows = list(csv.DictReader(file))

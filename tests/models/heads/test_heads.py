@@ -66,8 +66,8 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def _row(case: str, classes: int) -> Any:
-    quick = not case.startswith("dense") or (case, classes) == ("dense, batch norm", 5)
-    return pytest.param(case, classes, marks=() if quick else pytest.mark.slow, id=f"{case}, {classes} classes")
+    marks = pytest.mark.slow if case.startswith("dense") else ()
+    return pytest.param(case, classes, marks=marks, id=f"{case}, {classes} classes")
 
 
 every_case = pytest.mark.parametrize(("case", "classes"), [_row(case, classes) for case in CASES for classes in (2, 5)])
@@ -406,7 +406,9 @@ FAIR = {
 
 
 @every_head_dense_slow
-@pytest.mark.parametrize("kind", FAIR)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "five hundred classes" else ()) for kind in FAIR]
+)
 def test_hard_sets_give_sensible_heads(name: str, kind: str) -> None:
     train, validation, (X, y) = hard_set(kind)
     settings = {"epochs": 40} if name == "dense" else {}

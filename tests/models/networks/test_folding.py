@@ -79,6 +79,7 @@ def test_layers_give_what_the_saved_head_gives(name: str, classes: int, tmp_path
         np.testing.assert_allclose(logits, scores, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("settings", [{"hidden": ()}, {"hidden": (8, 6)}, {"hidden": (8,), "batch_norm": True}])
 def test_the_dense_head_keeps_its_layers_but_for_the_scaling(

@@ -1,12 +1,13 @@
 """The card says what is known, in Markdown that shows names as what they are."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from demijohn.cache import FeatureStore
+from demijohn.models.backbones.backbones import BACKBONES
 from demijohn.pipeline import extract_features, train_head
 from demijohn.pipeline.deployment.model_card import render_card
 from demijohn.pipeline.deployment.parity import Checked, Parity
@@ -17,26 +18,29 @@ CHECKED = Checked(("a.png",), "test", np.zeros((1, 16, 16, 3), np.uint8), np.one
 PARITIES = [Parity("model.onnx", "onnxruntime 1.0", 12, 11, 3.2e-5, 1e-3, 1_400_000)]
 
 
-@pytest.fixture
-def facts(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def facts(guard: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Return the arguments of a card, of a class with a name that Markdown would take for something else."""
-    for name, colour in (("a|b*c", "red"), ("<b>", "blue"), ("green", "green")):
-        monkeypatch.setitem(COLOURS, name, COLOURS[colour])
-    write_classes(tmp_path / "photos", classes=("a|b*c", "<b>", "green"))
-    extract_features(tmp_path / "photos", backbone=tiny, weights="random", store=tmp_path / "store")
-    run = train_head("logistic", store=tmp_path / "store")
-    store = FeatureStore(tmp_path / "store")
-    return {
-        "record": run.record,
-        "table": store.find_dataset(),
-        "predictions": run.predictions,
-        "temperature": 1.5,
-        "recipe": store.find_feature_set().recipe,
-        "backbone": TINY,
-        "weights": "random",
-        "pictures": CHECKED,
-        "parities": PARITIES,
-    }
+    folder = tmp_path_factory.mktemp("card")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, TINY.name, TINY)
+        for name, colour in (("a|b*c", "red"), ("<b>", "blue"), ("green", "green")):
+            patch.setitem(COLOURS, name, COLOURS[colour])
+        write_classes(folder / "photos", classes=("a|b*c", "<b>", "green"))
+        extract_features(folder / "photos", backbone=TINY.name, weights="random", store=folder / "store")
+        run = train_head("logistic", store=folder / "store")
+        store = FeatureStore(folder / "store")
+        yield {
+            "record": run.record,
+            "table": store.find_dataset(),
+            "predictions": run.predictions,
+            "temperature": 1.5,
+            "recipe": store.find_feature_set().recipe,
+            "backbone": TINY,
+            "weights": "random",
+            "pictures": CHECKED,
+            "parities": PARITIES,
+        }
 
 
 def render(facts: dict[str, Any], **other: Any) -> str:

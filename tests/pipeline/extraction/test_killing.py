@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).with_name("killing.py")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
-@pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_killed_at_random_instants(tmp_path: Path, rounds: int, record_property: Callable[[str, object], None]) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path), str(rounds)], capture_output=True, text=True, check=False

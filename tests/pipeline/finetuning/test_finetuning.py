@@ -243,6 +243,7 @@ def test_what_is_not_there_is_told(store: Path) -> None:
         fine_tune(run.id, store=store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["changed", pytest.param("gone", marks=pytest.mark.slow)])
 def test_pictures_that_have_changed_or_gone_are_told(made: Path, tmp_path: Path, fault: str) -> None:
     photos = Path(shutil.copytree(made / "photos", tmp_path / "photos"))
@@ -285,6 +286,7 @@ def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     return lambda: monkeypatch.setattr(epochs, "_keep", keep)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", [pytest.param("none", marks=pytest.mark.slow), "flip,rotation"])
 def test_after_an_interruption_the_curve_is_the_same(
     store: Path, augment: str, monkeypatch: pytest.MonkeyPatch

@@ -38,6 +38,7 @@ def overlapping(folder: Path, count: int) -> list[Path]:
     return folders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_extractors_at_once_with_a_reader_and_a_trainer(tmp_path: Path, count: int) -> None:
     folders, store = overlapping(tmp_path, count), tmp_path / "store"
