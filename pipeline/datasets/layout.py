@@ -98,7 +98,7 @@ def _list_folder(root: Place, labelling: Labelling, leave_out: Path | None) -> L
         unreadable = f", {len(walk.skipped)} that cannot be opened" if walk.skipped else ""
         raise NoImages(
             f"no pictures in {root}: expected class folders such as {root}/cats/1.jpg "
-            f"({', '.join(sorted(SUFFIXES))}), found {walk.others} other files{unreadable}"
+            f"({', '.join(sorted(SUFFIXES))}), found {walk.others:,} of other kinds{unreadable}"
         )
     split_folders, notes = _split_folders(walk.paths, labelling)
     if walk.hidden:

@@ -98,7 +98,7 @@ def _add_folder(root: Path, leave_out: Path | None, named: dict[str, None], skip
         why = f"; {walk.skipped[0].path}: {walk.skipped[0].reason}" if walk.skipped else ""
         raise NoImages(
             f"no pictures in {root}: expected files such as {root / '1.jpg'} ({', '.join(sorted(SUFFIXES))}), "
-            f"found {walk.others:,} other files{why}"
+            f"found {walk.others:,} of other kinds{why}"
         )
     prefix = os.path.join(root, "")
     named.update(dict.fromkeys(prefix + path for path in walk.paths))

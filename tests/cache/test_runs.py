@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from demijohn.cache.runs import (
     Predictions,
     list_runs,
     new_run,
+    predictions_content,
     read_predictions,
     read_run,
     run_id,
@@ -235,6 +237,26 @@ def test_any_predictions_survive_and_any_reader_sees_them(count: int, classes: i
         with h5py.File(path) as file:
             assert [each.tobytes() for each in file["keys"]] == rows(range(count))[0]
             assert np.array_equal(file["scores"][:], made.scores)
+
+
+def test_what_is_out_of_fold_is_said_and_belongs_to_the_content(tmp_path: Path) -> None:
+    plain = predictions(9, 3, True)
+    folded = replace(plain, out_of_fold=True)
+    contents = []
+    for name, made in (("plain", plain), ("folded", folded)):
+        (tmp_path / name).mkdir()
+        write_predictions(tmp_path / name / "predictions.h5", made)
+        assert read_predictions(tmp_path / name / "predictions.h5").out_of_fold is made.out_of_fold
+        contents.append(predictions_content(Run(name, tmp_path / name, RECORD)))
+    assert contents[0] != contents[1]
+    # As it was before there were folds.
+    with h5py.File(tmp_path / "plain" / "predictions.h5", "r+") as file:
+        del file.attrs["out_of_fold"]
+    assert not read_predictions(tmp_path / "plain" / "predictions.h5").out_of_fold
+    with h5py.File(tmp_path / "folded" / "predictions.h5", "r+") as file:
+        file.attrs["out_of_fold"] = False
+    with pytest.raises(DamagedFile, match="not those that were written"):
+        read_predictions(tmp_path / "folded" / "predictions.h5")
 
 
 def test_torn_predictions_are_damage_at_any_length(tmp_path: Path) -> None:
