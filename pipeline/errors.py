@@ -11,6 +11,7 @@ PipelineError
 ├── WorkersLost (RuntimeError)      workers died again and again
 ├── TooManyUnreadable (ValueError)  more pictures were skipped than --max-bad allows
 ├── NotTrainable (ValueError)       too few classes or pictures to train a head
+├── TooManyFeatures (MemoryError)   a head that does not stream needs more memory than it may take
 └── NotReached (ValueError)         a run is not as good as --assert expects
 """
 
@@ -57,6 +58,10 @@ class TooManyUnreadable(PipelineError, ValueError):
 
 class NotTrainable(PipelineError, ValueError):
     """The data set does not allow a head to be trained."""
+
+
+class TooManyFeatures(PipelineError, MemoryError):
+    """The features take more memory than a head may have that needs all of them at once."""
 
 
 class NotReached(PipelineError, ValueError):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...cache.part import Key
 from ...models.solvers.streaming import Matrix, StreamedRows, cut
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, TooManyFeatures
 from ..progress import Progress
 from ..runs.inputs import Inputs
 from ..units import format_size
@@ -66,8 +66,10 @@ def gather_rows(
 
     Raises
     ------
+    TooManyFeatures
+        They take too much memory for a head that does not stream, or too much is kept of each row.
     InvalidRequest
-        The features take too much memory for a head that does not stream, or there is no room on the disk.
+        There is no room on the disk.
     MissingFeatures, DamagedFile
         See `Inputs.read`.
     """
@@ -96,13 +98,13 @@ def fits(shape: tuple[int, int], memory: int) -> bool:
 
 def _check_memory(shape: tuple[int, int], classes: int, *, streams: bool, head: str, memory: int) -> None:
     if not streams:
-        raise InvalidRequest(
+        raise TooManyFeatures(
             f"{head} needs all features in memory: {_count(shape)}, more than half of the {format_size(memory)} that "
             f"training may take; give --memory {_ask(4 * shape[0] * shape[1])}, or train a head that streams: logistic"
         )
     kept = KEPT * shape[0] * classes
     if kept > SHARE * memory:
-        raise InvalidRequest(
+        raise TooManyFeatures(
             f"{head} keeps {format_size(kept)} of {shape[0]:,} rows and {classes:,} classes even where features are "
             f"streamed, more than half of the {format_size(memory)} that training may take; give --memory {_ask(kept)}"
         )

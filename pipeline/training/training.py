@@ -14,7 +14,7 @@ from ...cache.store import FeatureStore
 from ...models.heads.heads import HEADS, find_head
 from ...models.solvers.streaming import Matrix
 from ..datasets.examples import choose_examples
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, TooManyFeatures
 from ..memory import machine_memory
 from ..progress import SILENT, Progress
 from ..provenance import describe_environment
@@ -38,7 +38,7 @@ def train_heads(
     Parameters
     ----------
     heads : sequence of str
-        Names of `HEADS`; `all` stands for every one.
+        Names of `HEADS`; `all` stands for every one that the memory allows.
     seeds : int
         How many; they are seed, seed + 1, ... A head without anything random is trained with each all the same.
     settings : dict, optional
@@ -50,6 +50,8 @@ def train_heads(
     ------
     UnknownHead, UnsuitableSetting
         Before anything is trained.
+    TooManyFeatures
+        By a head that was named, or by every one.
     """
     records = [find_head(name) for name in dict.fromkeys(HEADS if "all" in heads else heads)]
     given = settings or {}
@@ -61,7 +63,14 @@ def train_heads(
     for record in records:
         own = {name: value for name, value in given.items() if name in record.settings}
         for number in range(seed, seed + seeds):
-            runs.append(train_head(record.name, seed=number, settings=own, progress=progress, **request))
+            try:
+                runs.append(train_head(record.name, seed=number, settings=own, progress=progress, **request))
+            except TooManyFeatures as error:
+                # Whoever asks for all heads asks for those that there can be.
+                if "all" not in heads or (record is records[-1] and not runs):
+                    raise
+                progress.warn(f"left out: {error}")
+                break
     return runs
 
 

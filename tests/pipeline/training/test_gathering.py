@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from demijohn.cache import FeatureStore
 from demijohn.cache.runs import Run, read_predictions
 from demijohn.models.heads import linear
-from demijohn.pipeline import InvalidRequest, cli, extract_features, train_head
-from demijohn.pipeline.training import gathering
+from demijohn.models.heads.heads import HEADS
+from demijohn.pipeline import InvalidRequest, TooManyFeatures, cli, extract_features, train_head, train_heads
+from demijohn.pipeline.training import gathering, training
 from demijohn.pipeline.training.gathering import fits
 from support.trials import make_store
 
@@ -127,14 +128,39 @@ def test_the_file_is_gone(store: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("head", "settings"), [("knn", {}), ("svm", {"kernel": "rbf"})])
 def test_heads_that_cannot_stream_refuse(store: Path, tmp_path: Path, head: str, settings: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest, match=rf"{head} needs all features in memory: 160 rows .* give --memory 1M, or"):
+    with pytest.raises(
+        TooManyFeatures, match=rf"{head} needs all features in memory: 160 rows .* give --memory 1M, or"
+    ):
         train(store, head, settings=settings, results=tmp_path, memory=LITTLE)
     train(store, head, settings=settings, results=tmp_path, memory=1_000_000)
 
 
+def test_all_heads_are_those_that_there_is_memory_for(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = {name: HEADS[name] for name in ("ridge", "knn", "centroid")}
+    monkeypatch.setattr(training, "HEADS", quick)
+    told = Told([])
+    asked: dict[str, Any] = {
+        "store": store,
+        "backbone": "xception",
+        "results": tmp_path,
+        "memory": LITTLE,
+        "progress": told,
+    }
+    runs = train_heads(["all"], seeds=2, **asked)
+    assert [run.record["head"] for run in runs] == ["ridge", "ridge", "centroid", "centroid"]
+    assert sum(line.startswith("left out: knn needs all features in memory") for line in told.said) == 1
+    with pytest.raises(TooManyFeatures):
+        train_heads(["ridge", "knn"], **asked)
+    monkeypatch.setattr(training, "HEADS", {"knn": HEADS["knn"]})
+    with pytest.raises(TooManyFeatures):
+        train_heads(["all"], **asked)
+
+
 def test_what_is_kept_of_each_row_must_fit(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "KEPT", 64)
-    with pytest.raises(InvalidRequest, match="logistic keeps 31 kB of 160 rows and 3 classes even where"):
+    with pytest.raises(TooManyFeatures, match="logistic keeps 31 kB of 160 rows and 3 classes even where"):
         train(store, "logistic", results=tmp_path, memory=LITTLE)
 
 
