@@ -38,6 +38,9 @@ def test_what_was_compiled_is_found_again(tmp_path: Path) -> None:
     for _ in range(2):
         assert contents(CompiledForms(tmp_path / "engines"), MADE, compiler) == WHOLE
     assert compiler.times == 1
+    # In whatever order it is told.
+    assert contents(CompiledForms(tmp_path / "engines"), dict(reversed(MADE.items())), compiler) == WHOLE
+    assert compiler.times == 1
 
 
 @pytest.mark.parametrize("change", [{"weights": "cd"}, {"taps": [["last", "max"]]}, {"versions": {"x": "1.1"}}])

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from demijohn.cache import DamagedFile, FeatureSet, MissingFeatures
+from demijohn.cache.features import Speed
 from demijohn.cache.files import machine_name
 from demijohn.cache.merging import merge_parts
 from demijohn.cache.part import keys_from_array, keys_to_array, open_part
@@ -166,3 +167,20 @@ def test_a_damaged_recipe_json_is_told(tmp_path: Path, text: str) -> None:
         FeatureSet.load(features.folder)
     with pytest.raises(DamagedFile, match=r"recipe\.json is damaged"):
         features.begin({}, PROBE)
+
+
+def test_when_it_was_last_used_and_how_fast_it_was_made(tmp_path: Path) -> None:
+    features = feature_set(tmp_path)
+    assert (features.last_use, features.speed) == (None, None)
+    features.note_use()
+    os.utime(features.folder / "last-use", (1e9, 1e9))
+    assert features.last_use == 1e9
+    features.note_use()
+    assert features.last_use is not None
+    assert features.last_use > 1e9
+    for images, rate in ((100, 50.0), (99, 70.0), (100, 60.0)):
+        features.note_speed(Speed(rate, images, shared=False))
+    # What is known of more pictures counts, and of as many what is known since.
+    assert FeatureSet.load(features.folder).speed == Speed(60.0, 100, shared=False)
+    (features.folder / "speed.json").write_text('{"images": 3}')
+    assert features.speed is None

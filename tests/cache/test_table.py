@@ -47,7 +47,18 @@ def test_paths_and_order_do_not_count_and_the_rest_does(table: list[Row]) -> Non
     assert replace(DATASET, rows=(replace(ROW, key=b"l" * 32),)).digest != DATASET.digest
 
 
-@pytest.mark.parametrize("text", ["", "path,key\n", "path,key,label,split,group\na,zz,b,train,\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "path,key\n",
+        "path,key,label,split,group,note\n",
+        "path,key,split,label,group\n",
+        "path,key,label,split,group\na,zz,b,train,\n",
+        f"path,key,label,split,group\na,{'00' * 31},b,train,\n",
+        f"path,key,label,split,group\na,{'00' * 32},b,exam,\n",
+    ],
+)
 def test_a_damaged_table_says_how_to_get_it_back(tmp_path: Path, text: str) -> None:
     write_dataset(tmp_path, DATASET)
     (tmp_path / "d.csv").write_text(text)
