@@ -1,4 +1,4 @@
-"""What tuning gains: every head with the strength it chooses, and with what scikit-learn takes.
+"""What tuning gains: every head with what it chooses (strength; epochs of `dense`), and with what is usual.
 
     python benchmarks/tuning.py STORE [--splits N] [--dataset NAME ...] [--head NAME ...]
     python benchmarks/tuning.py STORE --rules
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("store")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--dataset", nargs="*")
-    parser.add_argument("--head", nargs="*", default=[name for name, record in HEADS.items() if record.strength])
+    parser.add_argument("--head", nargs="*", default=list(HEADS))
     parser.add_argument("--rules", action="store_true")
     asked = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.platform()}")
@@ -79,7 +79,7 @@ def compare(name: str, X: Any, y: Any, cuts: int) -> str:
         )
         tuned = record.make({**record.complete({}), **search.chosen_}, seed=cut).fit(X[both], y[both])
         seconds.append(time.perf_counter() - start)
-        chosen.append(search.chosen_[record.strength])
+        chosen += search.chosen_.values()
         untuned = record.make(plain, seed=cut).fit(X[both], y[both])
         accuracies[cut] = [(head.predict(X[test]) == y[test]).mean() for head in (untuned, tuned)]
     gains = 100 * (accuracies[:, 1] - accuracies[:, 0])

@@ -6,6 +6,7 @@ others, as another library would; DEMIJOHN_TEST_SLICE makes it return after so m
 """
 
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,8 @@ def main() -> None:
     from demijohn.pipeline import cli
     from support import recruits
 
+    # Whoever was started in the background of a shell is deaf to Ctrl-C, and so are its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     recruits.enlist()
     cli.main()
 
