@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from demijohn.cache import FeatureSet
 from demijohn.cache import merging as module
-from demijohn.cache.merging import merge_parts
+from demijohn.cache.merging import merge_parts, prune_rows
 from demijohn.cache.part import write_part
 from demijohn.cache.writer import FeatureWriter
-from support.rows import WIDTH, add, expected, feature_set, key, rows, visible
+from support.rows import WIDTH, add, expected, feature_set, key, recipe, rows, visible
 
 
 def test_a_clean_end_merges_the_own_parts_and_leaves_the_old_ones_for_a_day(tmp_path: Path) -> None:
@@ -141,3 +141,15 @@ def test_without_locks_a_part_that_another_merge_removed_costs_no_row(
     monkeypatch.setattr(FeatureSet, "parts", lambda self: answers.pop() if answers else parts(self))
     assert not merge_parts(features)
     assert visible(features) == expected({0, 1, 2})
+
+
+def test_what_was_never_begun_has_nothing_to_prune(tmp_path: Path) -> None:
+    features = FeatureSet(tmp_path / "none", recipe())
+    assert prune_rows(features, set()) == (0, 0)
+    assert not features.folder.exists()
+    features = feature_set(tmp_path)
+    add(features, range(6))
+    rows_gone, bytes_gone = prune_rows(features, {key(number) for number in range(4)}) or (0, 0)
+    assert rows_gone == 2
+    assert bytes_gone > 0
+    assert visible(features) == expected(set(range(4)))

@@ -5,6 +5,7 @@ from dataclasses import astuple, fields, replace
 
 import pytest
 from demijohn.cache import DamagedFile, NewerFormat, Recipe
+from demijohn.cache.recipe import differences
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +84,9 @@ def test_the_way_through_a_file_keeps_every_type() -> None:
     again = Recipe.from_json(json.loads(json.dumps(EXAMPLE.to_json())))
     assert again == EXAMPLE
     assert [type(value) for value in astuple(again)] == [type(value) for value in astuple(EXAMPLE)]
+
+
+def test_digests_are_shortened_where_they_differ_and_nothing_else_is() -> None:
+    for text in ("c" * 63, "g" * 64, "0123", "crop-bilinear"):
+        assert differences(EXAMPLE, replace(EXAMPLE, resize=text)) == [f"resize: {EXAMPLE.resize} -> {text}"]
+    assert differences(EXAMPLE, replace(EXAMPLE, weights="cd" * 32)) == ["weights: abababababab -> cdcdcdcdcdcd"]
