@@ -10,7 +10,8 @@ help:  ## list the targets
 
 demo: .venv/installed  ## the whole job on handwritten digits, or on IMAGES=photos/
 	@if [ "$(IMAGES)" = demo/digits ]; then $(BIN)/python demo/digits.py demo/digits; fi
-	$(BIN)/demijohn run "$(IMAGES)"
+	$(BIN)/demijohn run "$(IMAGES)" $(if $(filter demo/digits,$(IMAGES)),--store demo/bottlenecks)
+	@echo "To go on: source .venv/bin/activate; demijohn run photos/"
 
 dev: .venv/dev-installed .dev/demijohn  ## make .venv with everything that developing needs
 
@@ -37,7 +38,7 @@ package: dev  ## sdist and wheel, checked and tried in fresh environments of PYT
 	DEMIJOHN_PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest -m slow tests/test_packaging.py
 
 clean:  ## remove everything that make made
-	rm -rf .venv .dev build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage demo/digits
+	rm -rf .venv .dev build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage demo/digits demo/bottlenecks
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -29,13 +29,13 @@ def print_extractions(extractions: Sequence["Extraction"]) -> None:
     for extraction in extractions:
         speed, views = "", ""
         if extraction.images_per_second is not None:
-            speed = f" at {extraction.images_per_second:,.0f} images/s"
+            speed = f" at {extraction.images_per_second:,.0f} images/s once loaded"
         if extraction.views > 1:
             views = f", {extraction.view_rows_extracted:,} rows of {extraction.views - 1} more views extracted"
         click.echo(
             f"{extraction.images:,} images: {extraction.cached:,} cached, {extraction.extracted:,} extracted{views}"
             f"{speed}, {extraction.duplicates:,} duplicates, {len(extraction.skipped):,} skipped "
-            f"({extraction.seconds:.1f} s)"
+            f"({extraction.seconds:.1f} s in all)"
         )
         tap = f" ({extraction.label})" if extraction.label else ""
         where = extraction.features or "no file: no picture could be read"

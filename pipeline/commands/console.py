@@ -82,6 +82,7 @@ def _run(command: click.Command, name: str) -> int:
         # File names may hold bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        command.context_settings.setdefault("help_option_names", ["-h", "--help"])
         command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         status = 0

@@ -141,7 +141,7 @@ def _told(point: Point, pictures: int, seconds: float, *, best: bool) -> str:
     told = f"epoch {point['epoch']:.0f}: loss {point['loss']:.4f}, accuracy {point['accuracy']:.1%}"
     if "val_loss" in point:
         told += f", validation loss {point['val_loss']:.4f}, accuracy {point['val_accuracy']:.1%}"
-        told += ", the best so far" if best else ""
+        told += ", the least loss so far" if best else ""
     return f"{told}; {seconds:.1f} s, {pictures / seconds:,.0f} images/s"
 
 

@@ -6,6 +6,7 @@ was, and can be used by its id; that it is outdated is said.
 
 import contextlib
 import difflib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -96,7 +97,8 @@ def rank_runs(runs: Iterable[Run]) -> list[Run]:
     """Return the runs, the best by validation first.
 
     Runs that differ in the seed alone are ranked together by their mean accuracy, since the best of several
-    seeds is so by luck; then by macro F1. Among them the best seed comes first. Of equals, the id decides.
+    seeds is so by luck; then by macro F1. Of equals, the one with the least log loss, which is surer of what is right;
+    those without probabilities come after them. Among equal seeds the same holds, and at last the id decides.
     """
     families: dict[str, list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (_merit([run]), run.id)):
@@ -105,13 +107,15 @@ def rank_runs(runs: Iterable[Run]) -> list[Run]:
     return [run for members in ordered for run in members]
 
 
-def _merit(members: Sequence[Run]) -> tuple[bool, float, float]:
+def _merit(members: Sequence[Run]) -> tuple[bool, float, float, float]:
     """Return what sorts the best by validation first, and those without validation pictures last."""
     metrics = [run.record["metrics"]["validation"] for run in members]
     if any(each["accuracy"] is None for each in metrics):
-        return (True, 0.0, 0.0)
+        return (True, 0.0, 0.0, 0.0)
     accuracy, macro_f1 = (-sum(each[name] for each in metrics) / len(metrics) for name in ("accuracy", "macro_f1"))
-    return (False, accuracy, macro_f1)
+    losses = [each.get("log_loss") for each in metrics]
+    loss = math.inf if None in losses else sum(losses) / len(losses)
+    return (False, accuracy, macro_f1, loss)
 
 
 def _choose_best(store: FeatureStore, dataset: str | None, progress: Progress, *, heads_only: bool) -> Run:

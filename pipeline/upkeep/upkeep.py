@@ -116,7 +116,7 @@ def check_verified(verified: Sequence[Verified]) -> None:
     damaged = [damage for each in verified if not each.repaired for damage in each.verification.damaged]
     if damaged:
         raise DamagedFile(
-            f"{len(damaged):,} damaged files, the first: {damaged[0].reason.partition(';')[0]}; demijohn cache verify "
+            f"damaged files: {len(damaged):,}, the first: {damaged[0].reason.partition(';')[0]}; demijohn cache verify "
             "--repair takes them out of use, and extract-features then makes their rows anew"
         )
 

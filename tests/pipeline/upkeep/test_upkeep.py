@@ -52,7 +52,7 @@ def test_damage_is_found_taken_out_of_use_and_made_anew(swift: str, photos: Path
     prune_cache(store=store)
     path = damage(store)
     verified_damaged = verify_cache(store=store)
-    with pytest.raises(DamagedFile, match=f"1 damaged files, the first: .*{path.name}.*--repair"):
+    with pytest.raises(DamagedFile, match=f"damaged files: 1, the first: .*{path.name}.*--repair"):
         check_verified(verified_damaged)
     with pytest.raises(DamagedFile, match="verify --repair"):
         train_head("logistic", store=store)
