@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demijohn.cache import FeatureStore, UnknownDataset, UnknownRun
+from demijohn.cache import FeatureStore, Run, UnknownDataset, UnknownRun
 from demijohn.pipeline import extract_features, train_head
 from demijohn.pipeline.progress import SILENT
-from demijohn.pipeline.runs.choosing import choose_run
+from demijohn.pipeline.runs.choosing import choose_run, rank_runs
 from support.pictures import encode, picture
 
 
@@ -53,6 +53,24 @@ def test_by_id_by_beginning_and_the_best_by_validation(store: Path) -> None:
         assert choose(store, run) == run
         assert choose(store, run[:-3]) == run
     assert choose(store, "s") == svm
+
+
+def test_of_equals_the_surer_comes_first_whatever_it_is_called() -> None:
+    def run(name: str, accuracy: float, macro_f1: float, loss: float | None) -> Run:
+        validation = {"images": 10, "accuracy": accuracy, "macro_f1": macro_f1, "log_loss": loss}
+        record = {"metrics": {"validation": validation}, "seed": 0, "head": name, "settings": {}}
+        return Run(name, Path(name), record)
+
+    runs = [
+        run("a", 0.9, 0.9, None),
+        run("b", 0.9, 0.9, 0.2),
+        run("c", 0.9, 0.9, 0.1),
+        run("d", 0.9, 0.95, 0.5),
+        run("e", 0.95, 0.5, None),
+        run("f", 0.9, 0.9, None),
+    ]
+    expected = ["e", "d", "c", "b", "a", "f"]
+    assert [each.id for each in rank_runs(runs)] == [each.id for each in rank_runs(reversed(runs))] == expected
 
 
 def test_what_is_not_there_is_told_with_what_is(store: Path, photos: Path, swift: str) -> None:
