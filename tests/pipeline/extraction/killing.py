@@ -1,8 +1,8 @@
 """Kill extractions at random instants and count what is lost: `python killing.py FOLDER ROUNDS [SEED]`.
 
-In each round a forked process extracts 240 pictures into a new store and is killed soon after a random commit,
-the next one at a random instant of what the whole takes, and a third one may finish. Each sets the alarm that
-kills it itself (SIGALRM without a handler ends a process as SIGKILL does), so that on a busy machine the kill
+In each round a forked process extracts 240 pictures into a new store and is killed soon or at once after a random
+commit, the next one at a random instant of what the whole takes, and a third one may finish. Each sets the alarm
+that kills it itself (SIGALRM without a handler ends a process as SIGKILL does), so that on a busy machine the kill
 does not come late. After every kill, each row that had been committed must be there, and each row that is there
 must be that of the uninterrupted run. Prints the summary as JSON.
 """
@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import h5py
 from demijohn.cache import FeatureSet, FeatureStore
 from demijohn.cache import writer as writing
+from demijohn.cache.merging import merge_parts
 from demijohn.cache.part import Key
 from demijohn.cache.verification import verify_features
 from demijohn.pipeline import extract_features
@@ -120,11 +121,13 @@ def main() -> None:
     summary = {"rounds": 0, "kills": 0, "rows_checked": 0, "rows_lost_after_commit": 0, "rows_wrong": 0}
     partly = 0
     store = folder / "store"
-    for _ in range(rounds):
+    for number in range(rounds):
         committed: set[Key] = set()
         shutil.rmtree(store, ignore_errors=True)
         for commits in (chance.randrange(1, PICTURES // ROWS_PER_COMMIT), 0):
-            seconds = 1e-6 + chance.random() * (0.01 if commits else min(times) * 1.1)
+            # Every other time at once after the commit, so that the store is surely partly filled.
+            spread = min(times) * 1.1 if not commits else 0.01 * (number % 2)
+            seconds = 1e-6 + chance.random() * spread
             alarm = {"seconds": seconds, "commits": commits}
             told, killed = forked(lambda pipe, alarm=alarm: extract_and_tell(photos, store, pipe, **alarm))  # type: ignore[misc]
             committed |= {told[start : start + 32] for start in range(0, len(told) // 32 * 32, 32)}
@@ -138,6 +141,9 @@ def main() -> None:
         complete = rows_of(store) == visible(store) == whole
         summary["rows_wrong"] += 0 if complete else PICTURES
         summary["rounds"] += 1
+    # Who is killed while merging, with all rows stored, leaves a file to the next merge.
+    (features,) = FeatureStore(store).feature_sets()
+    merge_parts(features)
     if list(store.rglob("parts/*.partial")):
         raise RuntimeError("leftovers of the dead are still there")
     print(json.dumps({**summary, "stores_found_partly_filled": partly}))
