@@ -24,7 +24,8 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dgeqrf, dpbsv
+
+from .blas import add_product, reflect, solve_band
 
 Doubles = NDArray[np.float64]
 
@@ -53,12 +54,13 @@ class Band:
 
     def solve(self, alpha: float, columns: Doubles) -> Doubles:
         """Return (B + alpha I)^-1 times columns (d, k); B + alpha I is positive definite."""
-        raised = self.diagonals.copy()
+        raised = self.diagonals.copy(order="K")
         raised[0] += alpha
-        _, solution, failed = dpbsv(raised, columns, lower=True, overwrite_ab=True)
-        if failed:
-            raise np.linalg.LinAlgError(f"the matrix plus {alpha} is not positive definite: take a stronger penalty")
-        return np.asarray(solution)
+        try:
+            return solve_band(raised, columns)
+        except np.linalg.LinAlgError:
+            message = f"the matrix plus {alpha} is not positive definite: take a stronger penalty"
+            raise np.linalg.LinAlgError(message) from None
 
 
 def reduce_to_band(square: Doubles, *, width: int = WIDTH, threads: int = 1) -> Band:
@@ -85,29 +87,20 @@ def reduce_to_band(square: Doubles, *, width: int = WIDTH, threads: int = 1) -> 
         for start in range(0, d, width):
             # The columns from start to first; rows of left and right are those from start on.
             first = min(start + width, d)
-            square[start:, start:first] -= left @ right[: first - start].T
+            add_product(square[start:, start:first], left, right[: first - start].T, factor=-1)
             if first == d:
                 break
-            V, T = _eliminate(square[first:, start:first])
+            V, T, square[first:, start:first] = reflect(square[first:, start:first])
             left, right = left[first - start :], right[first - start :]
             share = partial(_advance, square[first:, first:], first, left, right, V, threads=threads)
             W = np.sum(list(pool.map(share, range(threads))), axis=0) @ T
             W -= V @ (0.5 * (T.T @ (V.T @ W)))
             left, right = np.hstack([V, W]), np.hstack([W, V])
             turns.append((first, V, T))
-    diagonals = np.zeros((width + 1, d))
+    diagonals = np.zeros((width + 1, d), order="F")
     for below in range(width + 1):
         diagonals[below, : d - below] = np.diagonal(square, -below)
     return Band(diagonals, turns)
-
-
-def _eliminate(columns: Doubles) -> tuple[Doubles, Doubles]:
-    """Return V (m, r) and T (r, r) of columns (m, b), in whose place R is then, r the lesser of m and b."""
-    packed, scales, _, _ = dgeqrf(columns)
-    columns[:] = np.triu(packed)
-    V = np.tril(packed[:, : len(scales)], -1)
-    np.fill_diagonal(V, 1)
-    return V, np.linalg.solve(np.eye(len(scales)) + np.triu(scales[:, None] * (V.T @ V), 1), np.diag(scales))
 
 
 def _advance(M: Doubles, first: int, left: Doubles, right: Doubles, V: Doubles, thread: int, threads: int) -> Doubles:
@@ -119,9 +112,9 @@ def _advance(M: Doubles, first: int, left: Doubles, right: Doubles, V: Doubles, 
     edges = [0, *range(PIECE - first % PIECE, len(M), PIECE), len(M)]
     for start, end in list(pairwise(edges))[thread::threads]:
         piece = M[start:end, :end]
-        piece -= left[start:end] @ right[:end].T
-        product[start:end] += piece @ V[:end]
-        product[:start] += piece[:, :start].T @ V[start:end]
+        add_product(piece, left[start:end], right[:end].T, factor=-1)
+        add_product(product[start:end], piece, V[:end])
+        add_product(product[:start], piece[:, :start].T, V[start:end])
     return product
 
 

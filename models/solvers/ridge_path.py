@@ -26,10 +26,10 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.blas import dsyrk
 from threadpoolctl import threadpool_limits
 
 from .band import WIDTH, reduce_to_band
+from .blas import add_square
 from .streaming import Matrix
 from .weighting import Weighting
 
@@ -206,7 +206,8 @@ class _Task:
         lost = self._lost(weighting)
         sums = self._add_up(weights) if lost is None or self.sums is None else self._add_up(lost, less_than=self.sums)
         centre = sums.total / size
-        square = _add_square(sums.square, np.sqrt(size) * centre[None], sign=-1)
+        square = sums.square
+        add_square(square, np.sqrt(size) * centre[None], factor=-1)
         square *= stretch[:, None]
         square *= stretch
         aimed = (sums.cross - np.outer(sums.total, level)) * stretch[:, None]
@@ -232,7 +233,7 @@ class _Task:
         for some, x in self.pieces(weights):
             root = np.sqrt(weights[some])[:, None]
             np.multiply(x, root, out=x)
-            square = _add_square(square, x, sign=sign)
+            add_square(square, x, factor=sign)
             cross += sign * (x.T @ (root * self.targets(some)))
             total += sign * (x.T @ root)[:, 0]
         return _Sums(square, cross, total)
@@ -278,9 +279,3 @@ def _judge(task: _Task, rows: Integers, scores: Doubles, counts: Doubles) -> Dou
     right = guess == task.codes[rows, None]
     scores -= task.targets(rows)[:, None]
     return np.stack([counts @ np.square(scores, out=scores).mean(axis=2), counts @ right], axis=1)
-
-
-def _add_square(square: Doubles, x: Doubles, *, sign: int) -> Doubles:
-    """Return the lower half of square plus or minus x'x, in the place of square."""
-    # For the BLAS a matrix in C's order is its transpose, and the lower half the upper one.
-    return np.asarray(dsyrk(sign, x.T, beta=1, c=square.T, overwrite_c=True)).T
