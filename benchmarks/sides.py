@@ -184,15 +184,15 @@ def their_ridge(asked: Any) -> dict[str, Any]:
 
 def our_ridge_folds(asked: Any) -> dict[str, Any]:
     """Return seconds and the best penalty by the accuracy in folds, with a fit of all rows."""
-    from demijohn.models.solvers.ridge_path import fit_ridge_path
+    from demijohn.models.solvers.ridge_path import RidgeFolds
 
     X, codes, fold = _given(asked)
     alphas = _penalties(asked)
     start = time.perf_counter()
-    path = fit_ridge_path(X, codes, strengths=alphas, weightings=weigh_folds(X, fold), keep=False)
-    accuracy = path.held_out_accuracy.mean(axis=1)
+    folds = RidgeFolds(X, codes, weightings=[*weigh_folds(X, fold), weigh_all(X)])
+    accuracy = folds.solve(alphas, some=range(FOLDS), keep=False).held_out_accuracy.mean(axis=1)
     best = int(accuracy.argmax())
-    fit_ridge_path(X, codes, strengths=alphas[[best]], weightings=[weigh_all(X)])
+    folds.solve(alphas[[best]], some=[FOLDS])
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "best": best, "accuracy": accuracy.tolist(), "shape": X.shape}
 

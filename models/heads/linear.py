@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from ..errors import UnsuitableSetting
 from ..solvers.eigen_path import EigenPath, fit_discriminant_path, leave_one_out
 from ..solvers.path import fit_path, mean_over_weightings
-from ..solvers.ridge_path import fit_ridge_path
+from ..solvers.ridge_path import RidgeFolds
 from ..solvers.streaming import StreamedRows, pieces_of
 from ..solvers.weighting import Weighting
 from .estimator import scores_of
@@ -161,6 +161,8 @@ class RidgeHead(LinearHead, ScoringHead):
     """Least squares on targets of -1 and 1 with an L2 penalty; without held-out rows, leave-one-out chooses."""
 
     strength = "alpha"
+    _shared: RidgeFolds | None = None
+    """Of the rows in `fit`."""
 
     def __init__(self, *, alpha: float | None = None, balanced: bool = False, seed: int = 0) -> None:
         self.alpha = alpha
@@ -182,17 +184,25 @@ class RidgeHead(LinearHead, ScoringHead):
         return GridScores(strengths, loss, accuracy, np.ones(len(strengths), dtype=bool))
 
     def _solve_all(self, rows: Rows, weightings: tuple[Weighting, ...], strengths: Doubles, *, search: bool) -> Solved:
-        path = fit_ridge_path(
-            rows.X,
-            rows.codes,
-            strengths=strengths,
-            weightings=weightings,
-            classes=len(rows.classes),
-            keep=not search,
-        )
+        folds, some = self._share(rows, weightings)
+        path = folds.solve(strengths, some=some, keep=not search)
         loss, accuracy = mean_over_weightings(path.held_out_loss), mean_over_weightings(path.held_out_accuracy)
         judged = GridScores(strengths, loss, accuracy, np.ones(len(strengths), dtype=bool))
         return Solved(judged, path.coefficients, path.intercepts)
+
+    def _solve(self, rows: Rows, strength: float) -> tuple[Any, bool]:
+        solved = super()._solve(rows, strength)
+        # It is the last to ask, and what is shared has all rows in it.
+        self._shared = None
+        return solved
+
+    def _share(self, rows: Rows, weightings: tuple[Weighting, ...]) -> tuple[RidgeFolds, list[int]]:
+        """Return what fits of the same rows share, and where in it the weightings are."""
+        if self._shared is None or self._shared.X is not rows.X or None in map(self._shared.find, weightings):
+            # After folds, all rows are trained on.
+            every = weightings if len(weightings) == 1 else (*weightings, rows.weighting)
+            self._shared = RidgeFolds(rows.X, rows.codes, weightings=every, classes=len(rows.classes))
+        return self._shared, [where for each in weightings if (where := self._shared.find(each)) is not None]
 
     def _classifier(self, strength: float) -> Any:
         return RidgeClassifier(alpha=strength)

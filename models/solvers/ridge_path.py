@@ -16,11 +16,13 @@ holds out: nothing of them is left but rounding. Where most rows count otherwise
 classes that weigh alike, its sums are its own.
 
 Squares lose half of the digits, so all of it is in 64 bits, a few rows at a time.
+
+Sums and bands are kept: further strengths, or coefficients of one that was chosen, cost next to nothing.
 """
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from .band import WIDTH, reduce_to_band
+from .band import WIDTH, Band, reduce_to_band
 from .blas import add_square
 from .streaming import Matrix
 from .weighting import Weighting
@@ -62,57 +64,6 @@ class RidgePath:
     """Share of the rows held out that are right, shape (s, f); nan where none are."""
 
 
-def fit_ridge_path(
-    X: Matrix,
-    codes: Integers,
-    *,
-    strengths: ArrayLike,
-    weightings: Sequence[Weighting],
-    classes: int | None = None,
-    keep: bool = True,
-    threads: int | None = None,
-) -> RidgePath:
-    """Return ridge classifiers of every strength and weighting.
-
-    Parameters
-    ----------
-    X : ndarray or StreamedRows of shape (n, d), float32
-        Features in rows, not standardised.
-    codes : ndarray of shape (n,), intp
-        Classes, 0 to classes - 1.
-    strengths : array-like of shape (s,)
-        alpha, positive: sum_i w_i (t_i - W z_i - b)^2 + alpha |W|^2 is least.
-    weightings : sequence of Weighting, length f
-        Folds, and their standardisation.
-    classes : int, optional
-        How many there are; by default one more than the largest code.
-    keep : bool
-        Keep the coefficients, 8 s f k d bytes.
-    threads : int, optional
-        By default as many as there are processors.
-
-    Raises
-    ------
-    ValueError
-        A weighting has no row to train on.
-    """
-    alphas = np.asarray(strengths, dtype=np.float64)
-    task = _Task(X, codes, int(codes.max()) + 1 if classes is None else classes, weightings)
-    threads = threads or os.cpu_count() or 1
-    room = max(1, BUDGET // (8 * task.size**2))
-    together = min(threads, len(weightings), room)
-    # Threads of the BLAS wait for each other at products this thin, long where others compute as well.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        task.add_up(pool, min(threads, room))
-        found: list[tuple[Doubles, Doubles, Doubles]] = []
-        for start in range(0, len(weightings), together):
-            some = weightings[start : start + together]
-            share = partial(_solve_fold, task, alphas, threads=threads // len(some), keep=keep)
-            found += pool.map(share, some)
-    coefficients, intercepts, held = (np.stack(each, axis=1) for each in zip(*found, strict=True))
-    return RidgePath(alphas, coefficients if keep else None, intercepts if keep else None, held[:, :, 0], held[:, :, 1])
-
-
 @dataclass(frozen=True, slots=True)
 class _Sums:
     """What rows x add up to, weighted."""
@@ -127,12 +78,14 @@ class _Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Fold:
-    """The equations of one weighting: m = d of them, or as many as there are rows to train on."""
+    """The equations of one weighting, reduced: m = d of them, or as many as there are rows to train on."""
 
-    square: Doubles
-    """A'A or A A', shape (m, m), the lower half."""
+    band: Band
+    """Of A'A or A A', m x m."""
     aimed: Doubles
-    """A'R or R, shape (m, k)."""
+    """A'R or R, turned as the band is, shape (m, k)."""
+    least: float
+    """The rounding of the matrix, for which a weaker penalty would not make up."""
     rows: Doubles | None
     """A, shape (m, d), where the rows are fewer."""
     centre: Doubles
@@ -143,79 +96,152 @@ class _Fold:
     """m, shape (k,)."""
 
 
-class _Task:
-    """Rows x in a standardisation that all weightings share, and what these have in common."""
+class RidgeFolds:
+    """Ridge classifiers of several weightings of the same rows.
 
-    def __init__(self, X: Matrix, codes: Integers, classes: int, weightings: Sequence[Weighting]) -> None:
+    Parameters
+    ----------
+    X : ndarray or StreamedRows of shape (n, d), float32
+        Features in rows, not standardised.
+    codes : ndarray of shape (n,), intp
+        Classes, 0 to classes - 1.
+    weightings : sequence of Weighting, length f
+        Folds, and their standardisation.
+    classes : int, optional
+        How many there are; by default one more than the largest code.
+    threads : int, optional
+        By default as many as there are processors.
+
+    Raises
+    ------
+    ValueError
+        A weighting has no row to train on.
+    """
+
+    def __init__(
+        self,
+        X: Matrix,
+        codes: Integers,
+        *,
+        weightings: Sequence[Weighting],
+        classes: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        classes = int(codes.max()) + 1 if classes is None else classes
         self.X, self.codes, self.weightings = X, codes, weightings
-        self.k = 1 if classes == 2 else classes
+        self._threads = threads or os.cpu_count() or 1
+        self._k = 1 if classes == 2 else classes
         counts = [np.count_nonzero(each.weights) for each in weightings]
         if not min(counts):
             raise ValueError("no row has a weight above 0: there is nothing to train on; give some rows a weight")
-        self.by_rows = min(counts) < X.shape[1]
-        self.size = int(max(counts)) if self.by_rows else X.shape[1]
-        self.mean = np.mean([each.mean for each in weightings], axis=0, dtype=np.float64)
+        self._by_rows = min(counts) < X.shape[1]
+        size = int(max(counts)) if self._by_rows else X.shape[1]
+        self._room = max(1, BUDGET // (8 * size**2))
+        self._mean = np.mean([each.mean for each in weightings], axis=0, dtype=np.float64)
         # A feature is left out of x only where every weighting leaves it out.
         inverses = np.stack([each.inverse for each in weightings])
-        self.inverse = np.min(inverses, axis=0, initial=np.inf, where=inverses > 0)
-        self.inverse[~inverses.any(axis=0)] = 0
-        self.weights = np.max([each.weights for each in weightings], axis=0).astype(np.float64)
-        self.sums: _Sums | None = None
+        self._inverse = np.min(inverses, axis=0, initial=np.inf, where=inverses > 0)
+        self._inverse[~inverses.any(axis=0)] = 0
+        self._weights = np.max([each.weights for each in weightings], axis=0).astype(np.float64)
+        self._sums: _Sums | None = None
+        self._kept: dict[int, _Fold] = {}
 
-    def add_up(self, pool: Executor, count: int) -> None:
-        """Take the sums of all rows, if some weighting will want them, in so many parts."""
-        if self.by_rows or all(self._lost(each) is None for each in self.weightings):
-            return
-        part = np.arange(len(self.weights)) * count // len(self.weights)
-        first, *others = pool.map(self._add_up, (np.where(part == number, self.weights, 0) for number in range(count)))
+    def find(self, weighting: Weighting) -> int | None:
+        """Return where a weighting is among those given; None if it is not."""
+        return next((f for f, each in enumerate(self.weightings) if each.equals(weighting)), None)
+
+    def solve(self, strengths: ArrayLike, *, some: Sequence[int] | None = None, keep: bool = True) -> RidgePath:
+        """Return the classifiers of every strength, and of some weightings, by default of all.
+
+        Parameters
+        ----------
+        strengths : array-like of shape (s,)
+            alpha, positive: sum_i w_i (t_i - W z_i - b)^2 + alpha |W|^2 is least.
+        some : sequence of int, optional
+            Positions of weightings.
+        keep : bool
+            Keep the coefficients, 8 s f k d bytes.
+        """
+        alphas = np.asarray(strengths, dtype=np.float64)
+        some = range(len(self.weightings)) if some is None else some
+        # Threads of the BLAS wait for each other at products this thin, long where others compute as well.
+        # All folds that there is room for are solved at once, even on fewer processors: so none is left idle.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max(1, min(len(some), self._room))) as pool:
+            if self._sums is None and not all(f in self._kept for f in some):
+                self._sums = self._add_up_all()
+            share = partial(self._solve, alphas, threads=max(1, self._threads // len(some)), keep=keep)
+            found = list(pool.map(share, some))
+        coefficients, intercepts, held = (np.stack(each, axis=1) for each in zip(*found, strict=True))
+        return RidgePath(
+            alphas, coefficients if keep else None, intercepts if keep else None, held[:, :, 0], held[:, :, 1]
+        )
+
+    def _add_up_all(self) -> _Sums | None:
+        """Return the sums of all rows, if some weighting will want them."""
+        if self._by_rows or all(self._lost(each) is None for each in self.weightings):
+            return None
+        count = min(self._threads, self._room)
+        part = np.arange(len(self._weights)) * count // len(self._weights)
+        with ThreadPoolExecutor(count) as pool:
+            first, *others = pool.map(
+                self._add_up, (np.where(part == number, self._weights, 0) for number in range(count))
+            )
         for other in others:
             first.square[:] += other.square
             first.cross[:] += other.cross
             first.total[:] += other.total
-        self.sums = first
+        return first
 
-    def pieces(self, weights: Doubles) -> Iterator[tuple[Integers, Doubles]]:
+    def _pieces(self, weights: Doubles) -> Iterator[tuple[Integers, Doubles]]:
         """Yield those rows that have a weight, some at a time: positions, and x in 64 bits."""
         rows = np.flatnonzero(weights)
         for start in range(0, len(rows), ROWS):
             some = rows[start : start + ROWS]
             x = self.X[some].astype(np.float64)
-            x -= self.mean
-            x *= self.inverse
+            x -= self._mean
+            x *= self._inverse
             yield some, x
 
-    def targets(self, rows: Integers) -> Doubles:
+    def _targets(self, rows: Integers) -> Doubles:
         """Return the targets of some rows, (m, k)."""
-        return np.where(self.codes[rows, None] == (np.arange(self.k) if self.k > 1 else 1), 1.0, -1.0)
+        return np.where(self.codes[rows, None] == (np.arange(self._k) if self._k > 1 else 1), 1.0, -1.0)
 
-    def fold(self, weighting: Weighting) -> _Fold:
-        """Return the equations of a weighting."""
+    def _fold(self, f: int, *, width: int, threads: int) -> _Fold:
+        """Return the equations of a weighting, with a band of some width."""
+        weighting = self.weightings[f]
         weights = weighting.weights.astype(np.float64)
-        stretch = np.divide(weighting.inverse, self.inverse, out=np.zeros_like(self.inverse), where=self.inverse > 0)
+        stretch = np.divide(weighting.inverse, self._inverse, out=np.zeros_like(self._inverse), where=self._inverse > 0)
         size = weights.sum()
-        shares = np.bincount(self.codes, weights, minlength=max(self.k, 2)) / size
-        level = 2 * (shares if self.k > 1 else shares[1:2]) - 1
-        if self.by_rows:
-            parts = list(self.pieces(weights))
+        shares = np.bincount(self.codes, weights, minlength=max(self._k, 2)) / size
+        level = 2 * (shares if self._k > 1 else shares[1:2]) - 1
+        A: Doubles | None = None
+        if self._by_rows:
+            parts = list(self._pieces(weights))
             rows = np.concatenate([some for some, _ in parts])
             A, root = np.concatenate([x for _, x in parts]), np.sqrt(weights[rows])[:, None]
             centre = weights[rows] @ A / size
             A -= centre
             A *= stretch * root
-            return _Fold(A @ A.T, root * (self.targets(rows) - level), A, centre, stretch, level)
-        lost = self._lost(weighting)
-        sums = self._add_up(weights) if lost is None or self.sums is None else self._add_up(lost, less_than=self.sums)
-        centre = sums.total / size
-        square = sums.square
-        add_square(square, np.sqrt(size) * centre[None], factor=-1)
-        square *= stretch[:, None]
-        square *= stretch
-        aimed = (sums.cross - np.outer(sums.total, level)) * stretch[:, None]
-        return _Fold(square, aimed, None, centre, stretch, level)
+            square, aimed = A @ A.T, root * (self._targets(rows) - level)
+        else:
+            lost = self._lost(weighting)
+            sums = (
+                self._add_up(weights)
+                if lost is None or self._sums is None
+                else self._add_up(lost, less_than=self._sums)
+            )
+            centre, square = sums.total / size, sums.square
+            add_square(square, np.sqrt(size) * centre[None], factor=-1)
+            square *= stretch[:, None]
+            square *= stretch
+            aimed = (sums.cross - np.outer(sums.total, level)) * stretch[:, None]
+        least = 16 * np.finfo(np.float64).eps * np.trace(square)
+        band = reduce_to_band(square, width=width, threads=threads)
+        return _Fold(band, band.turn(aimed), least, A, centre, stretch, level)
 
     def _lost(self, weighting: Weighting) -> Doubles | None:
         """Return what the rows weigh less than in the sums of all, (n,), if that is the lesser part."""
-        lost = self.weights - weighting.weights
+        lost = self._weights - weighting.weights
         kept = np.asarray(weighting.weights)
         less = np.count_nonzero(lost) <= np.count_nonzero(kept) and lost.sum() <= kept.sum()
         return lost if less else None
@@ -224,58 +250,57 @@ class _Task:
         """Return the sums of rows, or what remains of others without them."""
         d = self.X.shape[1]
         if less_than is None:
-            sign, square, cross, total = 1, np.zeros((d, d)), np.zeros((d, self.k)), np.zeros(d)
+            sign, square, cross, total = 1, np.zeros((d, d)), np.zeros((d, self._k)), np.zeros(d)
         else:
             sign, square, cross, total = (
                 -1,
                 *(each.copy() for each in (less_than.square, less_than.cross, less_than.total)),
             )
-        for some, x in self.pieces(weights):
+        for some, x in self._pieces(weights):
             root = np.sqrt(weights[some])[:, None]
             np.multiply(x, root, out=x)
             add_square(square, x, factor=sign)
-            cross += sign * (x.T @ (root * self.targets(some)))
+            cross += sign * (x.T @ (root * self._targets(some)))
             total += sign * (x.T @ root)[:, 0]
         return _Sums(square, cross, total)
 
+    def _solve(self, alphas: Doubles, f: int, *, keep: bool, threads: int) -> tuple[Doubles, Doubles, Doubles]:
+        """Return coefficients (s, k, d) and intercepts (s, k), if kept, and loss and accuracy held out (s, 2)."""
+        weighting, d = self.weightings[f], self.X.shape[1]
+        fold, (s,) = self._kept.get(f), alphas.shape
+        if fold is None:
+            # A band as wide as the matrix is for few strengths, each of which is then a factorisation.
+            few = s <= FEW
+            fold = self._fold(f, width=max(self.X.shape) if few else WIDTH, threads=threads)
+            if not few and len(self._kept) < self._room:
+                self._kept[f] = fold
+        band, (m, k) = fold.band, fold.aimed.shape
+        held_out = np.zeros(len(self.codes)) if weighting.held_out is None else weighting.held_out.astype(np.float64)
+        turn_rows = not keep and s * k > np.count_nonzero(held_out)
+        coefficients, held = np.empty((s, k, d) if keep else (0, k, d)), np.zeros((s, 2))
+        at_once = max(1, COLUMNS // (8 * m * k))
+        for part in (slice(start, start + at_once) for start in range(0, s, at_once)):
+            solved = np.hstack([band.solve(max(alpha, fold.least), fold.aimed) for alpha in alphas[part]])
+            if not turn_rows:
+                solved = band.turn_back(solved)
+                solved = solved if fold.rows is None else fold.rows.T @ solved
+            for rows, x in self._pieces(held_out):
+                z = (x - fold.centre) * fold.stretch
+                if turn_rows:
+                    z = band.turn(z.T if fold.rows is None else fold.rows @ z.T).T
+                scores = (z @ solved).reshape(len(rows), -1, k) + fold.level
+                held[part] += self._judge(rows, scores, held_out[rows])
+            if keep:
+                coefficients[part] = solved.T.reshape(-1, k, d)
+        # The weighting's own standardisation has its zero elsewhere.
+        zero = fold.centre * fold.stretch - (weighting.mean - self._mean) * weighting.inverse
+        with np.errstate(invalid="ignore"):
+            held /= held_out.sum()
+        return coefficients, fold.level - coefficients @ zero, held
 
-def _solve_fold(
-    task: _Task, alphas: Doubles, weighting: Weighting, *, keep: bool, threads: int
-) -> tuple[Doubles, Doubles, Doubles]:
-    """Return coefficients (s, k, d) and intercepts (s, k), if kept, and loss and accuracy on rows held out (s, 2)."""
-    d = task.X.shape[1]
-    fold = task.fold(weighting)
-    (m, k), s = fold.aimed.shape, len(alphas)
-    # A penalty below the rounding of the matrix would not make up for it.
-    alphas = np.maximum(alphas, 16 * np.finfo(np.float64).eps * np.trace(fold.square))
-    band = reduce_to_band(fold.square, width=WIDTH if s > FEW else m, threads=threads)
-    aimed = band.turn(fold.aimed)
-    held_out = np.zeros(len(task.codes)) if weighting.held_out is None else weighting.held_out.astype(np.float64)
-    turn_rows = not keep and s * k > np.count_nonzero(held_out)
-    coefficients, held = np.empty((s, k, d) if keep else (0, k, d)), np.zeros((s, 2))
-    at_once = max(1, COLUMNS // (8 * m * k))
-    for some in (slice(start, start + at_once) for start in range(0, s, at_once)):
-        solved = np.hstack([band.solve(alpha, aimed) for alpha in alphas[some]])
-        if not turn_rows:
-            solved = band.turn_back(solved)
-            solved = solved if fold.rows is None else fold.rows.T @ solved
-        for rows, x in task.pieces(held_out):
-            z = (x - fold.centre) * fold.stretch
-            if turn_rows:
-                z = band.turn(z.T if fold.rows is None else fold.rows @ z.T).T
-            held[some] += _judge(task, rows, (z @ solved).reshape(len(rows), -1, k) + fold.level, held_out[rows])
-        if keep:
-            coefficients[some] = solved.T.reshape(-1, k, d)
-    # The weighting's own standardisation has its zero elsewhere.
-    zero = fold.centre * fold.stretch - (weighting.mean - task.mean) * weighting.inverse
-    with np.errstate(invalid="ignore"):
-        held /= held_out.sum()
-    return coefficients, fold.level - coefficients @ zero, held
-
-
-def _judge(task: _Task, rows: Integers, scores: Doubles, counts: Doubles) -> Doubles:
-    """Return sums of squared errors and of rows that are right, shape (s, 2), for scores (m, s, k) and counts (m,)."""
-    guess = scores.argmax(axis=2) if task.k > 1 else scores[:, :, 0] > 0
-    right = guess == task.codes[rows, None]
-    scores -= task.targets(rows)[:, None]
-    return np.stack([counts @ np.square(scores, out=scores).mean(axis=2), counts @ right], axis=1)
+    def _judge(self, rows: Integers, scores: Doubles, counts: Doubles) -> Doubles:
+        """Return sums of squared errors and of right rows, shape (s, 2), for scores (m, s, k) and counts (m,)."""
+        guess = scores.argmax(axis=2) if self._k > 1 else scores[:, :, 0] > 0
+        right = guess == self.codes[rows, None]
+        scores -= self._targets(rows)[:, None]
+        return np.stack([counts @ np.square(scores, out=scores).mean(axis=2), counts @ right], axis=1)

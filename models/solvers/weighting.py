@@ -24,3 +24,8 @@ class Weighting:
         """1 / scale, shape (d,); 0 for a feature that is left out."""
         scale = np.asarray(self.scale, dtype=np.float64)
         return np.divide(1, scale, out=np.zeros_like(scale), where=np.isfinite(scale) & (scale > 0))
+
+    def equals(self, other: "Weighting") -> bool:
+        """Whether another one weighs and standardises the same, and holds out the same."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("weights", "mean", "scale", "held_out"))
+        return all(np.array_equal(own, others) if own is not None else others is None for own, others in pairs)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.models.solvers import ridge_path
-from demijohn.models.solvers.ridge_path import RidgePath, fit_ridge_path
+from demijohn.models.solvers.ridge_path import RidgeFolds, RidgePath
 from demijohn.models.solvers.weighting import Weighting
 from sklearn.linear_model import RidgeClassifier
 
@@ -66,7 +66,7 @@ def assert_like_scikit_learn(X: Any, codes: Any, weightings: Sequence[Weighting]
 def test_folds_are_scikit_learns(n: int, d: int, classes: int, keep: bool) -> None:
     X, codes = rows_of(n, d, classes)
     weightings = folds_of(X)
-    path = fit_ridge_path(X, codes, strengths=ALPHAS, weightings=weightings, keep=keep)
+    path = RidgeFolds(X, codes, weightings=weightings).solve(ALPHAS, keep=keep)
     assert (path.coefficients is not None) == keep
     assert_like_scikit_learn(X, codes, weightings, path)
 
@@ -78,7 +78,7 @@ def test_rows_that_count_several_times(n: int, d: int, classes: int, strengths: 
     weights = np.random.default_rng(1).choice([0.0, 1.0, 2.5], size=n)
     held_out = np.where(weights == 0, np.random.default_rng(2).choice([1.0, 3.0], size=n), 0)
     weightings = [weighting_of(X, weights, held_out), weighting_of(X, np.ones(n))]
-    assert_like_scikit_learn(X, codes, weightings, fit_ridge_path(X, codes, strengths=strengths, weightings=weightings))
+    assert_like_scikit_learn(X, codes, weightings, RidgeFolds(X, codes, weightings=weightings).solve(strengths))
 
 
 def test_weights_of_a_fold_s_own() -> None:
@@ -88,15 +88,15 @@ def test_weights_of_a_fold_s_own() -> None:
         Weighting(each.weights * random.uniform(0.5, 2, size=200), each.mean, each.scale, each.held_out)
         for each in folds_of(X)
     ]
-    assert_like_scikit_learn(X, codes, weightings, fit_ridge_path(X, codes, strengths=ALPHAS, weightings=weightings))
+    assert_like_scikit_learn(X, codes, weightings, RidgeFolds(X, codes, weightings=weightings).solve(ALPHAS))
 
 
 def test_few_solutions_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     X, codes = rows_of(200, 40, 3)
-    whole = fit_ridge_path(X, codes, strengths=ALPHAS, weightings=folds_of(X))
+    whole = RidgeFolds(X, codes, weightings=folds_of(X)).solve(ALPHAS)
     monkeypatch.setattr(ridge_path, "COLUMNS", 1)
     monkeypatch.setattr(ridge_path, "ROWS", 7)
-    pieces = fit_ridge_path(X, codes, strengths=ALPHAS, weightings=folds_of(X), threads=1)
+    pieces = RidgeFolds(X, codes, weightings=folds_of(X), threads=1).solve(ALPHAS)
     np.testing.assert_allclose(pieces.coefficients, whole.coefficients, atol=1e-12)
     np.testing.assert_allclose(pieces.held_out_loss, whole.held_out_loss, rtol=1e-12)
 
@@ -105,14 +105,14 @@ def test_few_solutions_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_of_a_row_held_out_reaches_the_fit(n: int, d: int) -> None:
     X, codes = rows_of(n, d, 3)
     weightings = folds_of(X)
-    before = fit_ridge_path(X, codes, strengths=ALPHAS, weightings=weightings)
+    before = RidgeFolds(X, codes, weightings=weightings).solve(ALPHAS)
     held = np.flatnonzero(weightings[0].held_out)
     changed, other = X.copy(), codes.copy()
     # Ten times as large as all others, and with a feature that is constant in the rest.
     changed[held] = 10 * X[held][::-1]
     changed[held, 1] = np.arange(len(held))
     other[held] = (codes[held] + 1) % 3
-    after = fit_ridge_path(changed, other, strengths=ALPHAS, weightings=[weightings[0], *folds_of(changed)[1:]])
+    after = RidgeFolds(changed, other, weightings=[weightings[0], *folds_of(changed)[1:]]).solve(ALPHAS)
     np.testing.assert_allclose(after.coefficients[:, 0], before.coefficients[:, 0], atol=1e-9)
     np.testing.assert_allclose(after.intercepts[:, 0], before.intercepts[:, 0], atol=1e-9)
     assert np.abs(after.coefficients[:, 1] - before.coefficients[:, 1]).max() > 1e-3
@@ -120,20 +120,33 @@ def test_nothing_of_a_row_held_out_reaches_the_fit(n: int, d: int) -> None:
 
 def test_a_penalty_below_rounding_is_solved() -> None:
     X, codes = rows_of(200, 40, 2)
-    path = fit_ridge_path(X, codes, strengths=[*ALPHAS, 1e-14], weightings=folds_of(X))
+    path = RidgeFolds(X, codes, weightings=folds_of(X)).solve([*ALPHAS, 1e-14])
     weakest, weak = path.held_out_loss[-1], path.held_out_loss[0]
     np.testing.assert_allclose(weakest, weak, rtol=0.05)
+
+
+@sizes
+def test_what_is_kept_serves_further_strengths_and_the_chosen_one(n: int, d: int, classes: int) -> None:
+    X, codes = rows_of(n, d, classes)
+    folds, everything = folds_of(X), weighting_of(X, np.ones(n))
+    together = RidgeFolds(X, codes, weightings=[*folds, everything])
+    together.solve(ALPHAS, some=range(len(folds)), keep=False)
+    further = together.solve(ALPHAS[-1:] * 10, some=range(len(folds)), keep=False)
+    alone = RidgeFolds(X, codes, weightings=folds).solve(ALPHAS[-1:] * 10, keep=False)
+    np.testing.assert_allclose(further.held_out_loss, alone.held_out_loss, rtol=1e-9)
+    assert_like_scikit_learn(X, codes, folds, together.solve(ALPHAS[3:4], some=range(len(folds))))
+    assert_like_scikit_learn(X, codes, [everything], together.solve(ALPHAS[3:4], some=[len(folds)]))
 
 
 def test_no_rows_are_refused() -> None:
     X, codes = rows_of(30, 5, 3)
     with pytest.raises(ValueError, match="nothing to train on"):
-        fit_ridge_path(X, codes, strengths=[0.5], weightings=[Weighting(np.zeros(30), np.zeros(5), np.ones(5))])
+        RidgeFolds(X, codes, weightings=[Weighting(np.zeros(30), np.zeros(5), np.ones(5))]).solve([0.5])
 
 
 def test_a_class_without_rows_is_never_chosen() -> None:
     X, codes = rows_of(90, 12, 3)
     weighting = weighting_of(X, (codes != 1).astype(float))
-    path = fit_ridge_path(X, codes, strengths=[0.5], weightings=[weighting])
+    path = RidgeFolds(X, codes, weightings=[weighting]).solve([0.5])
     scores = scaled(X, weighting) @ path.coefficients[0, 0].T + path.intercepts[0, 0]
     assert not (scores.argmax(axis=1) == 1).any()
