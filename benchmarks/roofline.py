@@ -56,12 +56,12 @@ def bound_ridge(n: int, d: int, *, strengths: int, folds: int, band: int) -> dic
     """Return operations in 64 bits, and bytes moved, of ridge in folds with a refit, by way of doing it.
 
     Only what grows with the cube of a side counts, and a symmetric product by its half. n is larger
-    than d here: sums of all rows once (n d^2), those held out once more, a factorisation for the refit.
+    than d here: sums of all rows once (n d^2), for the folds and for the refit, which is a factorisation.
     A reduction to a band reads and writes half of what is left of the matrix once per `band` columns;
     a tridiagonal one reads it once per column; in an eigendecomposition vectors come on top (Golub and
     Van Loan 2013, Matrix Computations, section 8.3: 9 d^3). A factorisation stays in cache.
     """
-    sums, refit = 2 * n * d**2, n * d**2 + d**3 / 3
+    sums, refit = n * d**2, d**3 / 3
     return {
         "a factorisation per strength": (sums + folds * strengths * d**3 / 3 + refit, 0),
         "eigenvectors": (sums + folds * 9 * d**3 + refit, folds * 8 * d**3 / 6),

@@ -11,13 +11,12 @@ turned back to where the rows are, or rows held out turned to where solutions ar
 Folds share the sums. With x standardised in one way for all, z = D x but for the mean, which the
 intercept takes up, D diagonal:
     A'A = D (sum w x x' - N c c') D,  A'R = D (sum w x t' - N c m')        c = sum w x / N
-so the sums are taken once for all rows, and a fold's are these less those of the few rows that it
-holds out: nothing of them is left but rounding. Where most rows count otherwise in a fold, as with
-classes that weigh alike, its sums are its own.
+so a fold's sums are those of all rows less those of the few that it holds out: nothing of them is left
+but rounding. Where no row is held out twice, those of all are added up from the folds' own. Where
+most rows count otherwise in a fold, as with classes that weigh alike, its sums are its own.
 
-Squares lose half of the digits, so all of it is in 64 bits, a few rows at a time.
-
-Sums and bands are kept: further strengths, or coefficients of one that was chosen, cost next to nothing.
+Squares lose half of the digits, so all of it is in 64 bits, a few rows at a time. Sums and bands are kept:
+further strengths, or coefficients of the one that was chosen, cost next to nothing.
 """
 
 import os
@@ -42,6 +41,8 @@ ROWS = 2048
 """Rows that are in 64 bits at a time."""
 BUDGET = 2**29
 """Bytes that the square matrices in flight may take; one fold at least is in flight."""
+MANY = 32
+"""Folds whose sums and bands are kept, whatever room there is."""
 COLUMNS = 2**26
 """Bytes of solutions that a fold has at a time; those of one strength at least."""
 FEW = 3
@@ -74,6 +75,19 @@ class _Sums:
     """Sum of w x t', shape (d, k)."""
     total: Doubles
     """Sum of w x, shape (d,)."""
+
+    def add(self, other: "_Sums") -> None:
+        """Add those of other rows."""
+        for own, others in self._pairs(other):
+            np.add(own, others, out=own)
+
+    def take_from(self, other: "_Sums") -> None:
+        """Become what is left of others without these."""
+        for own, others in self._pairs(other):
+            np.subtract(others, own, out=own)
+
+    def _pairs(self, other: "_Sums") -> tuple[tuple[Doubles, Doubles], ...]:
+        return (self.square, other.square), (self.cross, other.cross), (self.total, other.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +150,7 @@ class RidgeFolds:
             raise ValueError("no row has a weight above 0: there is nothing to train on; give some rows a weight")
         self._by_rows = min(counts) < X.shape[1]
         size = int(max(counts)) if self._by_rows else X.shape[1]
-        self._room = max(1, BUDGET // (8 * size**2))
+        self._room = max(1, min(MANY, BUDGET // (8 * size**2)))
         self._mean = np.mean([each.mean for each in weightings], axis=0, dtype=np.float64)
         # A feature is left out of x only where every weighting leaves it out.
         inverses = np.stack([each.inverse for each in weightings])
@@ -144,6 +158,7 @@ class RidgeFolds:
         self._inverse[~inverses.any(axis=0)] = 0
         self._weights = np.max([each.weights for each in weightings], axis=0).astype(np.float64)
         self._sums: _Sums | None = None
+        self._lesser: dict[int, _Sums] = {}
         self._kept: dict[int, _Fold] = {}
 
     def find(self, weighting: Weighting) -> int | None:
@@ -165,10 +180,10 @@ class RidgeFolds:
         alphas = np.asarray(strengths, dtype=np.float64)
         some = range(len(self.weightings)) if some is None else some
         # Threads of the BLAS wait for each other at products this thin, long where others compute as well.
-        # All folds that there is room for are solved at once, even on fewer processors: so none is left idle.
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max(1, min(len(some), self._room))) as pool:
+        # More folds than there are processors are solved at once, so that none of them is left idle.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(self._room, len(some) or 1)) as pool:
             if self._sums is None and not all(f in self._kept for f in some):
-                self._sums = self._add_up_all()
+                self._add_up_all()
             share = partial(self._solve, alphas, threads=max(1, self._threads // len(some)), keep=keep)
             found = list(pool.map(share, some))
         coefficients, intercepts, held = (np.stack(each, axis=1) for each in zip(*found, strict=True))
@@ -176,21 +191,28 @@ class RidgeFolds:
             alphas, coefficients if keep else None, intercepts if keep else None, held[:, :, 0], held[:, :, 1]
         )
 
-    def _add_up_all(self) -> _Sums | None:
-        """Return the sums of all rows, if some weighting will want them."""
-        if self._by_rows or all(self._lost(each) is None for each in self.weightings):
-            return None
-        count = min(self._threads, self._room)
-        part = np.arange(len(self._weights)) * count // len(self._weights)
-        with ThreadPoolExecutor(count) as pool:
-            first, *others = pool.map(
-                self._add_up, (np.where(part == number, self._weights, 0) for number in range(count))
-            )
-        for other in others:
-            first.square[:] += other.square
-            first.cross[:] += other.cross
-            first.total[:] += other.total
-        return first
+    def _add_up_all(self) -> None:
+        """Take the sums of all rows, if some weighting will want them."""
+        if self._by_rows:
+            return
+        lost = {f: each for f, weighting in enumerate(self.weightings) if (each := self._lost(weighting)) is not None}
+        if not lost:
+            return
+        rest = self._weights - np.sum(list(lost.values()), axis=0)
+        if len(lost) < self._room and (rest >= 0).all():
+            # No row is held out twice: the sums of all are those of the folds' own, and of the rest.
+            parts = {f: each for f, each in lost.items() if each.any()} | {-1: rest}
+        else:
+            count = min(self._threads, self._room)
+            part = np.arange(len(rest)) * count // len(rest)
+            parts = {-1 - number: np.where(part == number, self._weights, 0) for number in range(count)}
+        with ThreadPoolExecutor(len(parts)) as pool:
+            sums = dict(zip(parts, pool.map(self._add_up, parts.values()), strict=True))
+        self._sums = sums.pop(-1)
+        for f, each in sums.items():
+            self._sums.add(each)
+            if f >= 0:
+                self._lesser[f] = each
 
     def _pieces(self, weights: Doubles) -> Iterator[tuple[Integers, Doubles]]:
         """Yield those rows that have a weight, some at a time: positions, and x in 64 bits."""
@@ -224,12 +246,7 @@ class RidgeFolds:
             A *= stretch * root
             square, aimed = A @ A.T, root * (self._targets(rows) - level)
         else:
-            lost = self._lost(weighting)
-            sums = (
-                self._add_up(weights)
-                if lost is None or self._sums is None
-                else self._add_up(lost, less_than=self._sums)
-            )
+            sums = self._sums_of(f)
             centre, square = sums.total / size, sums.square
             add_square(square, np.sqrt(size) * centre[None], factor=-1)
             square *= stretch[:, None]
@@ -239,6 +256,15 @@ class RidgeFolds:
         band = reduce_to_band(square, width=width, threads=threads)
         return _Fold(band, band.turn(aimed), least, A, centre, stretch, level)
 
+    def _sums_of(self, f: int) -> _Sums:
+        """Return the sums of a weighting."""
+        weighting = self.weightings[f]
+        if self._sums is None or (lost := self._lost(weighting)) is None:
+            return self._add_up(weighting.weights.astype(np.float64))
+        sums = self._lesser.pop(f, None) or self._add_up(lost)
+        sums.take_from(self._sums)
+        return sums
+
     def _lost(self, weighting: Weighting) -> Doubles | None:
         """Return what the rows weigh less than in the sums of all, (n,), if that is the lesser part."""
         lost = self._weights - weighting.weights
@@ -246,22 +272,16 @@ class RidgeFolds:
         less = np.count_nonzero(lost) <= np.count_nonzero(kept) and lost.sum() <= kept.sum()
         return lost if less else None
 
-    def _add_up(self, weights: Doubles, *, less_than: _Sums | None = None) -> _Sums:
-        """Return the sums of rows, or what remains of others without them."""
+    def _add_up(self, weights: Doubles) -> _Sums:
+        """Return the sums of rows."""
         d = self.X.shape[1]
-        if less_than is None:
-            sign, square, cross, total = 1, np.zeros((d, d)), np.zeros((d, self._k)), np.zeros(d)
-        else:
-            sign, square, cross, total = (
-                -1,
-                *(each.copy() for each in (less_than.square, less_than.cross, less_than.total)),
-            )
+        square, cross, total = np.zeros((d, d)), np.zeros((d, self._k)), np.zeros(d)
         for some, x in self._pieces(weights):
             root = np.sqrt(weights[some])[:, None]
             np.multiply(x, root, out=x)
-            add_square(square, x, factor=sign)
-            cross += sign * (x.T @ (root * self._targets(some)))
-            total += sign * (x.T @ root)[:, 0]
+            add_square(square, x)
+            cross += x.T @ (root * self._targets(some))
+            total += (x.T @ root)[:, 0]
         return _Sums(square, cross, total)
 
     def _solve(self, alphas: Doubles, f: int, *, keep: bool, threads: int) -> tuple[Doubles, Doubles, Doubles]:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from demijohn.models.errors import UnsuitableRows
+from demijohn.models.heads import linear
 from demijohn.models.heads.heads import HEADS
 from demijohn.models.heads.linear import LogisticHead, RidgeHead, SvmHead
 from demijohn.models.heads.tuning import ALIKE, Grid, GridScores, choose, spread_grid
+from demijohn.models.solvers.ridge_path import RidgeFolds
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -215,6 +217,21 @@ def test_folds_judge_every_row_once_and_by_heads_that_have_not_seen_it(case: str
     # In the end all rows are trained on.
     whole = make(case, **head.chosen_).fit(X, y)
     assert (whole.predict(X) == head.predict(X)).all()
+
+
+def test_ridge_takes_its_sums_once_for_grid_scores_and_refit(
+    hard: dict[str, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = hard["train"]
+    taken: list[RidgeFolds] = []
+    monkeypatch.setattr(
+        linear, "RidgeFolds", lambda *rows, **given: taken.append(RidgeFolds(*rows, **given)) or taken[-1]
+    )
+    head = RidgeHead().fit(X, y, folds=np.arange(len(X)) % 5)
+    assert len(taken) == 1
+    assert taken[0].find(taken[0].weightings[-1]) == 5
+    # Nor is any row kept with the head.
+    assert head._shared is None
 
 
 def test_labels_of_noise_are_not_learned_out_of_fold() -> None:
