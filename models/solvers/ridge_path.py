@@ -21,7 +21,7 @@ further strengths, or coefficients of the one that was chosen, cost next to noth
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -151,6 +151,8 @@ class RidgeFolds:
         self._by_rows = min(counts) < X.shape[1]
         size = int(max(counts)) if self._by_rows else X.shape[1]
         self._room = max(1, min(MANY, BUDGET // (8 * size**2)))
+        # With one more than there are processors, five folds leave neither of two idle.
+        self._workers = min(self._threads + 1, self._room)
         self._mean = np.mean([each.mean for each in weightings], axis=0, dtype=np.float64)
         # A feature is left out of x only where every weighting leaves it out.
         inverses = np.stack([each.inverse for each in weightings])
@@ -180,10 +182,9 @@ class RidgeFolds:
         alphas = np.asarray(strengths, dtype=np.float64)
         some = range(len(self.weightings)) if some is None else some
         # Threads of the BLAS wait for each other at products this thin, long where others compute as well.
-        # More folds than there are processors are solved at once, so that none of them is left idle.
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(self._room, len(some) or 1)) as pool:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self._workers) as pool:
             if self._sums is None and not all(f in self._kept for f in some):
-                self._add_up_all()
+                self._add_up_all(pool)
             share = partial(self._solve, alphas, threads=max(1, self._threads // len(some)), keep=keep)
             found = list(pool.map(share, some))
         coefficients, intercepts, held = (np.stack(each, axis=1) for each in zip(*found, strict=True))
@@ -191,7 +192,7 @@ class RidgeFolds:
             alphas, coefficients if keep else None, intercepts if keep else None, held[:, :, 0], held[:, :, 1]
         )
 
-    def _add_up_all(self) -> None:
+    def _add_up_all(self, pool: Executor) -> None:
         """Take the sums of all rows, if some weighting will want them."""
         if self._by_rows:
             return
@@ -206,8 +207,7 @@ class RidgeFolds:
             count = min(self._threads, self._room)
             part = np.arange(len(rest)) * count // len(rest)
             parts = {-1 - number: np.where(part == number, self._weights, 0) for number in range(count)}
-        with ThreadPoolExecutor(len(parts)) as pool:
-            sums = dict(zip(parts, pool.map(self._add_up, parts.values()), strict=True))
+        sums = dict(zip(parts, pool.map(self._add_up, parts.values()), strict=True))
         self._sums = sums.pop(-1)
         for f, each in sums.items():
             self._sums.add(each)
