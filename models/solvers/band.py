@@ -19,7 +19,7 @@ piece comes from memory once per step. All of it is products of matrices; LAPACK
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -78,24 +78,26 @@ def reduce_to_band(square: Doubles, *, width: int = WIDTH, threads: int = 1) -> 
     d = len(square)
     width = max(1, min(width, d - 1))
     turns: list[tuple[int, Doubles, Doubles]] = []
-    left = right = np.zeros((d, 0))
     # The pieces on the diagonal are whole ones.
     for start in range(0, d, PIECE):
         piece = square[start : start + PIECE, start : start + PIECE]
         piece[:] = np.tril(piece) + np.tril(piece, -1).T
+    # [V, W, V]: the first two are left, the last two right.
+    last = np.zeros((d, 0))
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, d, width):
-            # The columns from start to first; rows of left and right are those from start on.
-            first = min(start + width, d)
-            add_product(square[start:, start:first], left, right[: first - start].T, factor=-1)
+            # The columns from start to first; rows of the last step are those from start on.
+            first, w = min(start + width, d), last.shape[1] // 3
+            add_product(square[start:, start:first], last[:, : 2 * w], last[: first - start, w:].T, factor=-1)
             if first == d:
                 break
-            V, T, square[first:, start:first] = reflect(square[first:, start:first])
-            left, right = left[first - start :], right[first - start :]
-            share = partial(_advance, square[first:, first:], first, left, right, V, threads=threads)
-            W = np.sum(list(pool.map(share, range(threads))), axis=0) @ T
+            V, T, R = reflect(square[first:, start:first])
+            square[first : first + len(R), start:first] = R
+            last = last[first - start :]
+            share = partial(_advance, square[first:, first:], first, last, V, threads=threads)
+            W = reduce(np.add, pool.map(share, range(threads))) @ T
             W -= V @ (0.5 * (T.T @ (V.T @ W)))
-            left, right = np.hstack([V, W]), np.hstack([W, V])
+            last = np.hstack([V, W, V])
             turns.append((first, V, T))
     diagonals = np.zeros((width + 1, d), order="F")
     for below in range(width + 1):
@@ -103,12 +105,13 @@ def reduce_to_band(square: Doubles, *, width: int = WIDTH, threads: int = 1) -> 
     return Band(diagonals, turns)
 
 
-def _advance(M: Doubles, first: int, left: Doubles, right: Doubles, V: Doubles, thread: int, threads: int) -> Doubles:
-    """Subtract left right' from the lower half of M, which begins at row `first`, and return M V.
+def _advance(M: Doubles, first: int, last: Doubles, V: Doubles, thread: int, threads: int) -> Doubles:
+    """Subtract what the last step left from the lower half of M, which begins at row `first`, and return M V.
 
     A thread does its share of both, on rows that no other one looks at.
     """
-    product = np.zeros_like(V)
+    product, w = np.zeros(V.shape), last.shape[1] // 3
+    left, right = last[:, : 2 * w], last[:, w:]
     edges = [0, *range(PIECE - first % PIECE, len(M), PIECE), len(M)]
     for start, end in list(pairwise(edges))[thread::threads]:
         piece = M[start:end, :end]

@@ -42,14 +42,14 @@ def add_square(into: Doubles, rows: Doubles, *, factor: float = 1) -> None:
 
 
 def reflect(columns: Doubles) -> tuple[Doubles, Doubles, Doubles]:
-    """Return V (m, r), T (r, r) and R (m, b) with columns (m, b) = (I - V T V') R, r the lesser of m and b."""
+    """Return V (m, r), T (r, r) and R (r, b) with columns (m, b) = (I - V T V') [R; 0], r the lesser of m and b."""
     m, b = columns.shape
     r = min(m, b)
     packed, T, work = np.array(columns, order="F"), np.zeros((r, r), order="F"), np.empty(r * b)
     _dgeqrt(m, b, r, packed, m, T, r, work, ctypes.c_int64())
-    V = np.tril(packed[:, :r], -1)
-    np.fill_diagonal(V, 1)
-    return V, T, np.triu(packed)
+    V, R = packed[:, :r], np.triu(packed[:r])
+    V[:r] = np.tril(V[:r], -1) + np.eye(r)
+    return V, T, R
 
 
 def solve_band(diagonals: Doubles, columns: Doubles) -> Doubles:

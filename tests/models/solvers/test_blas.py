@@ -44,7 +44,7 @@ def test_columns_are_reflected(shape: tuple[int, int]) -> None:
     columns = part(*shape, by_rows=True, seed=0)
     V, T, R = blas.reflect(columns)
     Q = np.eye(len(V)) - V @ T @ V.T
-    np.testing.assert_allclose(Q @ R, columns, atol=1e-14)
+    np.testing.assert_allclose(Q[:, : len(R)] @ R, columns, atol=1e-14)
     np.testing.assert_allclose(Q.T @ Q, np.eye(len(V)), atol=1e-14)
     np.testing.assert_array_equal(R, np.triu(R))
 
