@@ -111,19 +111,19 @@ def write_json(path: Path, value: Any, *, keep_existing: bool = False) -> None:
     write_bytes(path, content, keep_existing=keep_existing)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file of the store holds.
+def read_json(path: Path, mend: str = "remove it") -> dict[str, Any]:
+    """Return the object that a JSON file of the store holds; `mend` ends the message where it is damaged.
 
     Raises
     ------
     DamagedFile
         The content is not a JSON object.
     """
-    return parse_json(path.read_bytes(), str(path))
+    return parse_json(path.read_bytes(), str(path), mend)
 
 
-def parse_json(content: bytes, path: str) -> dict[str, Any]:
-    """Return the object that JSON text holds; `path` names it in errors.
+def parse_json(content: bytes, path: str, mend: str = "remove it") -> dict[str, Any]:
+    """Return the object that JSON text holds; `path` names it in errors, and `mend` ends them.
 
     Raises
     ------
@@ -133,9 +133,10 @@ def parse_json(content: bytes, path: str) -> dict[str, Any]:
     try:
         value = json.loads(content)
     except ValueError as error:
-        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {error}; remove it") from error
+        found = f"what is none ({error})" if content.strip(b"\0 \n") else "nothing"
+        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {found}; {mend}") from error
     if not isinstance(value, dict):
-        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {type(value).__name__}; remove it")
+        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {type(value).__name__}; {mend}")
     return value
 
 

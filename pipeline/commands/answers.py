@@ -216,9 +216,10 @@ def print_verified(verified: Sequence["Verified"]) -> None:
             f"{each.name}: {found.rows:,} rows, parts: {found.parts:,}, {format_size(found.bytes)} read, {state}"
         )
         for damage in found.damaged:
-            click.echo(f"  {damage.reason}")
+            # What mends it is told once, at the end.
+            click.echo(f"  {damage.reason.partition(';')[0]}")
         if each.repaired:
-            click.echo("  taken out of use; extract-features makes the missing rows anew")
+            click.echo(f"  taken out of use; to make the missing rows anew, {each.mend}")
 
 
 def print_changes(changes: Sequence["Change"], verb: str) -> None:

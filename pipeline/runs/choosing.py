@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...cache.errors import UnknownRun
+from ...cache.remedies import on_store
 from ...cache.runs import Run
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset
@@ -123,7 +124,9 @@ def _choose_best(store: FeatureStore, dataset: str | None, progress: Progress, *
     runs = [run for run in store.runs() if run.record["dataset"] == table.name]
     runs = [run for run in runs if not (heads_only and "parent" in run.record)]
     if not runs:
-        raise UnknownRun(f"{store.results} holds no run of the data set {table.name} yet: run train-head first")
+        raise UnknownRun(
+            f"{store.results} holds no run of the data set {table.name} yet: run {on_store('train-head', store.folder)} first"
+        )
     current = current_runs(runs, table, store)
     judged = [run for run in current if run.record["metrics"]["validation"]["images"]]
     if not current:
@@ -150,7 +153,7 @@ def _find_by_beginning(store: FeatureStore, name: str) -> Run:
     if found:
         raise UnknownRun(f"{len(found)} runs begin with {name}: {_some(found)}; name one of them in full")
     if not ids:
-        raise UnknownRun(f"{store.results} holds no run yet: run train-head first")
+        raise UnknownRun(f"{store.results} holds no run yet: run {on_store('train-head', store.folder)} first")
     near = difflib.get_close_matches(name, ids, n=1)
     hint = f"did you mean {near[0]}?" if near else f"expected {BEST}, or one of {_some(ids)}"
     raise UnknownRun(f"{store.results} holds no run {name}: {hint}")

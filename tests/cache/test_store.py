@@ -35,9 +35,10 @@ def test_asking_creates_nothing(tmp_path: Path) -> None:
     assert (store.feature_sets(), store.dataset_names(), store.runs(), store.refusals()) == ([], [], [], [])
     assert store.find_run("x") is None
     assert store.dataset_origin("x") is None
-    with pytest.raises(UnknownFeatures, match="run extract-features IMAGES first"):
+    first = f"run extract-features IMAGES --store {tmp_path / 'store'} first$"
+    with pytest.raises(UnknownFeatures, match=first):
         store.find_feature_set()
-    with pytest.raises(UnknownDataset, match="run extract-features IMAGES first"):
+    with pytest.raises(UnknownDataset, match=first):
         store.find_dataset()
     assert not (tmp_path / "store").exists()
 
@@ -97,7 +98,7 @@ def test_data_sets_are_found_by_name_or_when_alone(tmp_path: Path) -> None:
     assert store.find_dataset() == datasets[0]
     store.save_dataset(datasets[1])
     assert store.find_dataset("two") == datasets[1]
-    with pytest.raises(UnknownDataset, match="2 data sets: one, two; choose one with --dataset"):
+    with pytest.raises(UnknownDataset, match="2 data sets: one, two; choose one with --dataset NAME, in Python with dataset=NAME$"):
         store.find_dataset()
     with pytest.raises(UnknownDataset, match="no data set three: expected one of one, two"):
         store.find_dataset("three")

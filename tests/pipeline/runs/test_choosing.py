@@ -74,7 +74,7 @@ def test_of_equals_the_surer_comes_first_whatever_it_is_called() -> None:
 
 
 def test_what_is_not_there_is_told_with_what_is(store: Path, photos: Path, swift: str) -> None:
-    with pytest.raises(UnknownRun, match="holds no run of the data set photos yet: run train-head first"):
+    with pytest.raises(UnknownRun, match="holds no run of the data set photos yet: run train-head --store .* first"):
         choose(store, "best")
     with pytest.raises(UnknownRun, match="holds no run yet"):
         choose(store, "logistic")

@@ -26,6 +26,7 @@ def extract(photos: Path, store: Path, **arguments: Any) -> Extraction:
 
 def test_the_list_says_what_there_is_and_in_what_it_differs(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
+    store.mkdir()
     assert list_features(store=store) == []
     extract(photos, store)
     extract(photos, store, weights="random:1")
