@@ -63,7 +63,7 @@ def list_features(*, store: str | Path = "bottlenecks") -> list[Holding]:
     readable = {name: sets for name, found in families.items() if (sets := _readable(found))}
     ordered = sorted(readable, key=lambda name: -_last_use(readable[name]))
     last = {readable[name][0].recipe.backbone: _family_of(readable[name][0].recipe) for name in reversed(ordered)}
-    holdings = [_hold(name, readable[name], last) for name in ordered]
+    holdings = [_hold(name, families[name], last) for name in ordered]
     for folder, error in (each for name, found in families.items() if name not in readable for each in found):
         backbone, _, digest = folder.name.rpartition("-")
         size = measure_folder(folder)
@@ -168,8 +168,10 @@ def _last_use(sets: Sequence[FeatureSet]) -> float:
     return max(each.last_use or 0 for each in sets)
 
 
-def _hold(name: str, sets: Sequence[FeatureSet], last: dict[str, Recipe]) -> Holding:
-    recipe, problem = _family_of(sets[0].recipe), None
+def _hold(name: str, found: Sequence[Found], last: dict[str, Recipe]) -> Holding:
+    sets = _readable(found)
+    recipe = _family_of(sets[0].recipe)
+    problem = next((str(error) for _, error in found if isinstance(error, CacheError)), None)
     rows: Counter[int] = Counter()
     views: Counter[str] = Counter()
     parts = width = 0
@@ -192,7 +194,7 @@ def _hold(name: str, sets: Sequence[FeatureSet], last: dict[str, Recipe]) -> Hol
         view_rows=rows.total() - rows[0],
         width=width,
         parts=parts,
-        bytes=sum(measure_folder(each.folder) for each in sets),
+        bytes=sum(measure_folder(folder) for folder, _ in found),
         last_use=datetime.fromtimestamp(used, UTC).isoformat(timespec="seconds") if used else None,
         differences=tuple(differences(last[recipe.backbone], recipe)),
         problem=problem,
