@@ -19,7 +19,7 @@ from .index import FileIndex
 from .recipe import Recipe
 from .refusals import Refusal, append_refusals, read_refusals
 from .remedies import on_store
-from .runs import Run, list_runs, read_run
+from .runs import Run, read_run, survey_runs
 from .table import Dataset, Origin, read_dataset, read_origin, write_dataset
 
 
@@ -207,8 +207,12 @@ class FeatureStore:
         return read_run(folder) if (folder / "run.json").is_file() else None
 
     def runs(self) -> list[Run]:
-        """Return all runs, in the order of their ids."""
-        return list_runs(self.results / "runs")
+        """Return all runs that can be read, in the order of their ids."""
+        return [run for _, run in self.survey_runs() if isinstance(run, Run)]
+
+    def survey_runs(self) -> list[tuple[Path, Run | CacheError]]:
+        """Return every folder of a run, with the run in it or why it cannot be read."""
+        return survey_runs(self.results / "runs")
 
 
 def _described(features: FeatureSet) -> str:

@@ -109,6 +109,7 @@ def print_comparison(report: "Report") -> None:
     notes = [f"! {flag.sentence}" for flag in report.flags[:_FLAGS_SHOWN]]
     if len(report.flags) > _FLAGS_SHOWN:
         notes.append(f"! and {len(report.flags) - _FLAGS_SHOWN} more: {report.folder / 'report.md'}")
+    notes += [f"! left out: {each.reason}" for each in report.left_out]
     notes += [each["sentence"] for each in told["equivalence"][:_FLAGS_SHOWN]]
     notes += [each.sentence for each in report.seeds if report.runs[0].id in each.members]
     if report.measured is not None and report.measured.sentence is not None:

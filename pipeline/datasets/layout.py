@@ -97,9 +97,8 @@ def _list_folder(root: Place, labelling: Labelling, leave_out: Path | None) -> L
     if not walk.paths:
         found = [f"{walk.others:,} files of other kinds"] if walk.others else []
         found += [f"{len(walk.skipped):,} that cannot be opened"] if walk.skipped else []
-        raise NoImages(
-            f"no pictures in {root}: expected class folders such as cats/1.jpg, found {' and '.join(found) or 'nothing'}"
-        )
+        told = " and ".join(found) or "nothing"
+        raise NoImages(f"no pictures in {root}: expected class folders such as cats/1.jpg, found {told}")
     split_folders, notes = _split_folders(walk.paths, labelling)
     if walk.hidden:
         notes.append(f"hidden entries skipped: {walk.hidden:,}")

@@ -18,6 +18,7 @@ from ..errors import InvalidRequest, TooManyFeatures
 from ..memory import machine_memory
 from ..progress import SILENT, Progress
 from ..provenance import describe_environment
+from ..runs.choosing import find_earlier
 from ..runs.inputs import Inputs, choose_inputs, extraction_command
 from .gathering import gather_rows
 from .ground import Ground
@@ -162,7 +163,7 @@ def train_head(
         refit=refit,
         calibrated=calibrated,
     )
-    existing = kept.find_run(training.run)
+    existing = find_earlier(kept, training.run, progress=progress)
     if existing is not None and not force:
         progress.say(f"{existing.id}: trained before, nothing to do (--force trains it again)")
         return existing

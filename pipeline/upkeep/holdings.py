@@ -134,9 +134,7 @@ def measure_folder(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != PARTIAL)
 
 
-def _choose(
-    families: Mapping[str, Sequence[str]], where: str, backbone: str | None, features: str | None
-) -> list[str]:
+def _choose(families: Mapping[str, Sequence[str]], where: str, backbone: str | None, features: str | None) -> list[str]:
     """Return the names of the families that fit, by those of their folders; any of them names the family."""
     chosen = [
         family

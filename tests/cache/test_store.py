@@ -1,5 +1,6 @@
 """The store finds what fits, lists what there is, and creates nothing by being asked."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from demijohn.cache import (
 )
 from demijohn.cache.index import hash_file
 from demijohn.cache.runs import new_run
-from support.rows import PROBE, recipe, rows
+from support.rows import PROBE, RUN, recipe, rows
 
 
 def fill(folder: Path, *backbones: str) -> FeatureStore:
@@ -98,7 +99,9 @@ def test_data_sets_are_found_by_name_or_when_alone(tmp_path: Path) -> None:
     assert store.find_dataset() == datasets[0]
     store.save_dataset(datasets[1])
     assert store.find_dataset("two") == datasets[1]
-    with pytest.raises(UnknownDataset, match="2 data sets: one, two; choose one with --dataset NAME, in Python with dataset=NAME$"):
+    with pytest.raises(
+        UnknownDataset, match=r"2 data sets: one, two; choose one with --dataset NAME, in Python with dataset=NAME$"
+    ):
         store.find_dataset()
     with pytest.raises(UnknownDataset, match="no data set three: expected one of one, two"):
         store.find_dataset("three")
@@ -173,7 +176,7 @@ def test_runs_are_found_by_id(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     for run in ("b", "a"):
         with new_run(store.run_folder(run)) as folder:
-            (folder / "run.json").write_text('{"format": 2, "metrics": {}}')
+            (folder / "run.json").write_text(json.dumps(RUN))
     assert [run.id for run in store.runs()] == ["a", "b"]
     assert (store.find_run("a"), store.find_run("c")) == (store.runs()[0], None)
 

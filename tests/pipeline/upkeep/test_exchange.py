@@ -119,13 +119,11 @@ def test_a_set_travels_with_its_views_in_both_directions(swift: str, photos: Pat
     push_cache(url, store=mine)
     for each in family:
         got = pull_cache(url, store=tmp_path / each.digest, features=each.digest[:8])
-        assert {one.name: one.rows for one in got.feature_sets} == {
-            one.folder.name: len(one.keys()) for one in family
-        }
+        assert {one.name: one.rows for one in got.feature_sets} == {one.folder.name: len(one.keys()) for one in family}
     # A recipe that cannot be read hides no other set, and is told where it is asked for.
     (tmp_path / "shared" / "features" / other.folder.name / "recipe.json").write_text("{")
     assert len(pull_cache(url, store=tmp_path / "last", features=family[0].digest).feature_sets) == 2
-    with pytest.raises(DamagedFile, match="refused: 1, the first: .*recipe.json is damaged"):
+    with pytest.raises(DamagedFile, match=r"refused: 1, the first: .*recipe\.json is damaged"):
         pull_cache(url, store=tmp_path / "last").check()
 
 
