@@ -48,7 +48,7 @@ def run(
     for name in heads:
         find_head(name)
     asked = complete(request)
-    extractions = extract_feature_sets(images, max_bad=max_bad, **asked)
+    extractions = extract_feature_sets(images, max_bad=max_bad, trainable=True, **asked)
     if extractions[0].too_many_skipped:
         return Job(extractions, None)
     store, progress = asked["store"], asked["progress"]

@@ -145,7 +145,12 @@ def extract_features(
 
 
 def extract_feature_sets(
-    images: str | Path | None = None, *, max_bad: float = 1.0, new: bool = False, **request: Unpack[Request]
+    images: str | Path | None = None,
+    *,
+    max_bad: float = 1.0,
+    new: bool = False,
+    trainable: bool = False,
+    **request: Unpack[Request],
 ) -> tuple[Extraction, ...]:
     """Extract the features that are missing, and return what was found and done, per backbone and layer.
 
@@ -162,6 +167,8 @@ def extract_feature_sets(
     new : bool
         Where this installation gives other numbers than the stored features, begin a feature set
         of its own beside them, instead of `OtherNumbers`.
+    trainable : bool
+        Where no head could be trained on the pictures, raise `NotTrainable` before anything is extracted.
     backbones : sequence of str
         Names of `BACKBONES`, by default efficientnet-lite0; `.keras` files; `hub:` and presets of KerasHub.
     weights : str
@@ -221,7 +228,7 @@ def extract_feature_sets(
         On SIGINT or SIGTERM, after what was extracted has been stored.
     """
     started = time.monotonic()
-    survey = survey_images(images, **request)
+    survey = survey_images(images, trainable=trainable, **request)
     progress = survey.request["progress"]
     for change in survey.changes:
         progress.warn(change)
