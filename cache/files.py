@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 from .errors import DamagedFile, StoreNotWritable
 
 PARTIAL = ".partial"
+_ELSEWHERE = "choose another one with --store (--results for runs and the report)"
 LEFTOVER_SECONDS = 24 * 3600
 
 
@@ -35,9 +37,23 @@ def writing_errors(path: Path) -> Iterator[None]:
         mend = "free some space" if full else "make the folder writable"
         raise StoreNotWritable(
             f"cannot write {path}: {reason}; what was stored before is intact. "
-            f"Either {mend} or choose another one with --store (--results for runs and the report), "
-            "then run the same command again"
+            f"Either {mend} or {_ELSEWHERE}, then run the same command again"
         ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise where a folder can neither be written nor made, before time is spent on what it is to keep.
+
+    Raises
+    ------
+    StoreNotWritable
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise StoreNotWritable(f"cannot write {folder}: {there} is a file, expected a folder; {_ELSEWHERE}")
+    with writing_errors(folder):
+        # Tried, since permissions alone do not tell of a read-only disk, and root has all of them.
+        Path(tempfile.mkdtemp(prefix="writable.", suffix=PARTIAL, dir=there)).rmdir()
 
 
 def partial_name(path: Path) -> Path:

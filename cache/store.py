@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from .compiled import CompiledForms
 from .errors import CacheError, DamagedFile, UnknownDataset, UnknownFeatures
 from .features import FeatureSet
-from .files import PARTIAL
+from .files import PARTIAL, check_writable
 from .index import FileIndex
 from .recipe import Recipe
 from .refusals import Refusal, append_refusals, read_refusals
@@ -53,6 +54,15 @@ class FeatureStore:
     def report_folder(self) -> Path:
         """Where the report is written."""
         return self.results / "report"
+
+    def check_writable(self, what: Literal["features", "runs"]) -> None:
+        """Raise where nothing of a kind can be kept.
+
+        Raises
+        ------
+        StoreNotWritable
+        """
+        check_writable((self.results if what == "runs" else self.folder) / what)
 
     def feature_set(self, recipe: Recipe) -> FeatureSet:
         """Return the feature set of a recipe, which may have no row yet."""

@@ -95,10 +95,11 @@ def _list_folder(root: Place, labelling: Labelling, leave_out: Path | None) -> L
     else:
         walk = walk_folder(root, leave_out=leave_out)
     if not walk.paths:
-        found = [f"{walk.others:,} files of other kinds"] if walk.others else []
-        found += [f"{len(walk.skipped):,} that cannot be opened"] if walk.skipped else []
-        told = " and ".join(found) or "nothing"
-        raise NoImages(f"no pictures in {root}: expected class folders such as cats/1.jpg, found {told}")
+        told = [f"{walk.others:,} files of other kinds"] if walk.others else []
+        told += [f"{len(walk.skipped):,} that cannot be opened"] if walk.skipped else []
+        raise NoImages(
+            f"no pictures in {root}: expected class folders such as cats/1.jpg, found {' and '.join(told) or 'nothing'}"
+        )
     split_folders, notes = _split_folders(walk.paths, labelling)
     if walk.hidden:
         notes.append(f"hidden entries skipped: {walk.hidden:,}")

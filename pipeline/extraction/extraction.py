@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ...cache.features import Speed
+from ...cache.store import FeatureStore
 from ...cache.table import Skipped
 from ..errors import TooManyUnreadable
 from .breakdown import Breakdown
 from .driver import worker_pool
 from .outlook import explain
-from .request import Request
+from .request import Request, complete
 from .survey import Family, Survey, survey_images
 from .work import Work
 
@@ -228,7 +229,13 @@ def extract_feature_sets(
         On SIGINT or SIGTERM, after what was extracted has been stored.
     """
     started = time.monotonic()
+    store = FeatureStore(complete(request)["store"])
+    if not store.survey():
+        # Everything is to be written; a network may be loaded before it is known what.
+        store.check_writable("features")
     survey = survey_images(images, trainable=trainable, **request)
+    if any(family.missing for family in survey.families):
+        store.check_writable("features")
     progress = survey.request["progress"]
     for change in survey.changes:
         progress.warn(change)

@@ -100,6 +100,8 @@ def fine_tune(
         The network does not say what the head says of its features.
     UnreadableImage
         A picture has gone or changed.
+    StoreNotWritable
+        The folder for the run cannot be written.
     ModelError
         Training diverged, or did not change what it should have.
     """
@@ -118,6 +120,7 @@ def fine_tune(
     if existing is not None and not force:
         progress.say(f"{identity}: fine-tuned before, nothing to do (--force does it again)")
         return existing
+    kept.check_writable("runs")
     if force:
         kept.checkpoint(identity).unlink(missing_ok=True)
     started = time.monotonic()

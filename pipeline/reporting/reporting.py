@@ -111,9 +111,8 @@ def report_heads(
     names = name_runs(group_families(everyone))
     ranked = [each for each in everyone if _fits(each.run, names[each.run.id], filters)]
     if not ranked:
-        for each in left_out:
-            if each.run in runs:
-                raise DamagedFile(each.reason)
+        if named := [each.reason for each in left_out if each.run in runs]:
+            raise DamagedFile(named[0])
         there = ", ".join(names[each.run.id] for each in everyone)
         raise InvalidRequest(f"no run fits the filters: expected some of {there}; leave out --runs or --backbone")
     report = assemble_report(
