@@ -3,6 +3,8 @@
 import shlex
 from pathlib import Path
 
+from .places import Place
+
 USUAL_STORE = Path("bottlenecks")
 """Where everything is kept if nothing else is said."""
 
@@ -16,6 +18,15 @@ def on_store(command: str, store: Path) -> str:
     "demijohn cache list --store 'my store'"
     """
     return command if store == USUAL_STORE else f"{command} --store {shlex.quote(str(store))}"
+
+
+def extraction(source: Place, name: str, store: Path) -> str:
+    """Return the command that extracts the pictures of a data set.
+
+    >>> extraction(Path("/my photos"), "photos", Path("bottlenecks"))
+    "extract-features '/my photos' --dataset photos"
+    """
+    return on_store(shlex.join(["extract-features", str(source), "--dataset", name]), store)
 
 
 def repair_hint(features: Path) -> str:

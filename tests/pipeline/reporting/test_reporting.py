@@ -137,13 +137,6 @@ def test_files_that_could_not_be_opened_are_in_the_report(tiny: str, photos: Pat
 
 
 @pytest.mark.slow
-def test_no_runs_is_an_error(tiny: str, photos: Path, tmp_path: Path) -> None:
-    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
-    with pytest.raises(InvalidRequest, match="run train-head first"):
-        report_heads(store=tmp_path / "store")
-
-
-@pytest.mark.slow
 def test_names_are_data(tiny: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "a|b <script>")
     (photos / "red").rename(photos / "$<script>|*red*")
