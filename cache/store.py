@@ -135,7 +135,7 @@ class FeatureStore:
                 pictures = each.recipe.of_view(0, "none")
                 raise UnknownFeatures(
                     f"{digest} is view {each.recipe.view} of {pictures.folder}: expected the set of the pictures "
-                    f"themselves, {pictures.digest[:12]}; its views go with it"
+                    f"themselves, --features {pictures.digest[:12]}; its views go with it"
                 )
         if every:
             asked = " ".join(filter(None, [backbone, digest]))
