@@ -13,6 +13,14 @@ from support.s3 import BUCKET, S3, running_s3
 from support.standin import TINY
 from support.swift import use_swift_engine
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of several workers, which are started after this, one thread: they share the cores."""
+    if getattr(config.option, "numprocesses", None):
+        for name in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ.setdefault(name, "1")
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -49,7 +49,7 @@ def test_every_command_has_its_example() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", EXAMPLES)
 def test_example(
-    number: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    number: str, swift: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tree, *blocks = EXAMPLES[number]
@@ -66,7 +66,7 @@ def test_example(
             for line in block.text.splitlines():
                 words = shlex.split(line)
                 extra = ["--heads", "logistic"] if "run" in words else []
-                words = [*words[words[0] == "demijohn" :], "--backbone", tiny, "--weights", "random", *extra]
+                words = [*words[words[0] == "demijohn" :], "--backbone", swift, "--weights", "random", *extra]
                 cli.demijohn.main(words, standalone_mode=False)
             told = capsys.readouterr().err
         elif block.language == "csv":

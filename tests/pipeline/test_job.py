@@ -56,15 +56,15 @@ def test_what_cannot_be_trained_on_is_told_before_a_network_is_looked_for(
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(
     swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, store, tiny = tmp_path / "file", tmp_path / "store", {"backbone": swift, "weights": "random"}
+    file, store, swift = tmp_path / "file", tmp_path / "store", {"backbone": swift, "weights": "random"}
     file.touch()
     with monkeypatch.context() as patch:
         patch.setattr(frozen, "locate_weights", lambda *_: pytest.fail("a network was looked for"))
         with pytest.raises(StoreNotWritable, match=f"{file} is a file"):
-            extract_features(photos, store=file, **tiny)
+            extract_features(photos, store=file, **swift)
         with pytest.raises(StoreNotWritable, match="--results"):
             run(photos, backbones=[swift], weights="random", store=store, results=file)
-    extract_features(photos, store=store, **tiny)
+    extract_features(photos, store=store, **swift)
     with monkeypatch.context() as patch:
         patch.setattr(training, "learn", lambda *_: pytest.fail("a head was trained"))
         with pytest.raises(StoreNotWritable, match="--results"):
@@ -72,12 +72,12 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(
     # A store that lacks nothing is not written.
     with monkeypatch.context() as patch:
         patch.setattr(files.tempfile, "mkdtemp", lambda **_: pytest.fail("the store was written"))
-        extract_features(photos, store=store, **tiny)
+        extract_features(photos, store=store, **swift)
         (photos / "red" / "new.png").write_bytes(encode(picture(9)))
         patch.setattr(frozen.FrozenBackbone, "start", lambda *_, **__: pytest.fail("a network was started"))
         patch.setattr(files.tempfile, "mkdtemp", _refuse)
         with pytest.raises(StoreNotWritable, match=f"cannot write {store / 'features'}: Read-only file system"):
-            extract_features(photos, store=store, **tiny)
+            extract_features(photos, store=store, **swift)
 
 
 def _refuse(**_: object) -> None:

@@ -96,7 +96,7 @@ NETWORKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
 }
 """What makes a small network of a kind, and what KerasHub itself makes of prepared pixels with it."""
 
-SWIFT = ("ResNet", "ViT", "SigLIP")
+SWIFT = ("ResNet", "ViT")
 Save = Callable[..., Path]
 
 
@@ -227,7 +227,7 @@ def test_another_input_size_where_the_architecture_allows(hub: Any, save: Save) 
     )
 
 
-@pytest.mark.parametrize("make", [vit, make_siglip])
+@pytest.mark.parametrize("make", [vit, pytest.param(make_siglip, marks=pytest.mark.slow)])
 def test_another_input_size_where_it_does_not(hub: Any, save: Save, make: Any) -> None:
     backbone = hub_backbone(str(save(make(hub.models))), input_size=(32, 32))
     with pytest.raises(UnsuitableSetting, match=r"32x32|own size only"):

@@ -138,7 +138,7 @@ def test_a_class_without_rows_in_a_fold(loss: Any, missing: list[int]) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-@pytest.mark.parametrize("shape", [(150, 20), (50, 80)])
+@pytest.mark.parametrize("shape", [(150, 20), (25, 40)])
 def test_the_squared_hinge_against_a_general_minimiser(classes: int, shape: tuple[int, int]) -> None:
     X, codes = rows_of(*shape, classes)
     weighting = weighting_of(X, np.ones(len(X)))
@@ -351,6 +351,7 @@ def test_without_rows_held_out_nothing_is_chosen() -> None:
         path.best()
 
 
+@pytest.mark.slow
 def test_the_choice_of_logistic_regression_cv() -> None:
     X, codes = rows_of(300, 30, 3, apart=0.4)
     fold = np.random.default_rng(0).permutation(300) % 4

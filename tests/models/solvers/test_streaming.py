@@ -127,7 +127,10 @@ def test_pages_are_given_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "classes"),
-    [(name, classes) for name in STREAMING for classes in (2, 4)][:-1],  # dense once
+    [
+        *((name, classes) for name in STREAMING if name != "dense" for classes in (2, 4)),
+        pytest.param("dense", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_a_head_is_the_same(tmp_path: Path, name: str, classes: int) -> None:
     X, y = make(classes)
@@ -159,7 +162,9 @@ def test_folds_are_the_same(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(scores, same, atol=2e-3 * np.abs(scores).max())
 
 
-@pytest.mark.parametrize("name", ["logistic", "svm", "ridge", "lda", "centroid", "dense"])
+@pytest.mark.parametrize(
+    "name", ["logistic", "svm", "ridge", "lda", "centroid", pytest.param("dense", marks=pytest.mark.slow)]
+)
 def test_rows_that_do_not_count_might_as_well_not_be_there(tmp_path: Path, name: str) -> None:
     X, y = make(3)
     counts = (np.arange(N) % 5 > 0).astype(float)

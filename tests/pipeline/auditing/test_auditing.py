@@ -49,8 +49,15 @@ def planted(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(tiny: str, planted: Path, tmp_path: Path) -> Path:
+def store(swift: str, planted: Path, tmp_path: Path) -> Path:
     """Return a store with features of the planted data set."""
+    extract_features(planted, backbone=swift, weights="random", store=tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def telling(tiny: str, planted: Path, tmp_path: Path) -> Path:
+    """Return such a store whose features tell the colours apart."""
     extract_features(planted, backbone=tiny, weights="random", store=tmp_path / "store")
     return tmp_path / "store"
 
@@ -60,8 +67,8 @@ def near_leaks(found: Audit) -> dict[tuple[str, str], bool | None]:
     return {(pair.first.path, pair.second.path): pair.mirrored for pair in found.near_leaks}
 
 
-def test_what_was_planted_is_found(store: Path) -> None:
-    found = audit(store=store)
+def test_what_was_planted_is_found(telling: Path) -> None:
+    found = audit(store=telling)
     assert [[row.path for row in each.rows] for each in found.duplicates] == [
         ["test/red/leak.png", "train/red/001.png"],
         ["train/green/conflict.png", "train/red/002.png"],
@@ -150,22 +157,22 @@ def test_of_copies_the_one_that_is_there_is_looked_at(store: Path, planted: Path
 
 
 @pytest.mark.slow
-def test_splits_that_are_not_given_do_not_leak(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_splits_that_are_not_given_do_not_leak(swift: str, photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "red" / "000.png", photos / "red" / "copy.png")
-    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
+    extract_features(photos, backbone=swift, weights="random", store=tmp_path / "store")
     found = audit(store=tmp_path / "store")
     assert [each.given for each in found.duplicates] == [()]
     assert found.leaks == ()
 
 
 @pytest.mark.slow
-def test_pictures_without_labels_are_audited(tiny: str, tmp_path: Path) -> None:
+def test_pictures_without_labels_are_audited(swift: str, tmp_path: Path) -> None:
     folder = tmp_path / "loose"
     folder.mkdir()
     for seed in range(8):
         (folder / f"{seed}.png").write_bytes(encode(scene(seed)))
     (folder / "twin.jpg").write_bytes(encode(scene(3), "JPEG", quality=70))
-    extract_features(folder, backbone=tiny, weights="random", store=tmp_path / "store")
+    extract_features(folder, backbone=swift, weights="random", store=tmp_path / "store")
     found = audit(store=tmp_path / "store")
     assert [(pair.first.path, pair.second.path) for pair in found.near_duplicates] == [("3.png", "twin.jpg")]
     assert found.near_leaks == ()
@@ -175,29 +182,29 @@ def test_pictures_without_labels_are_audited(tiny: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_not_known_or_not_one_is_an_error(tiny: str, store: Path, planted: Path) -> None:
+def test_what_is_not_known_or_not_one_is_an_error(swift: str, store: Path, planted: Path) -> None:
     with pytest.raises(UnknownDataset, match="expected one of planted"):
         audit(store=store, dataset="other")
     with pytest.raises(UnknownDataset, match="run extract-features IMAGES --store"):
         audit(store=store / "nowhere")
-    extract_features(planted, backbone=tiny, weights="random:1", store=store)
+    extract_features(planted, backbone=swift, weights="random:1", store=store)
     with pytest.raises(UnknownFeatures, match="choose one with --features DIGEST"):
         audit(store=store)
     with pytest.raises(UnknownFeatures, match="no features of xception"):
         audit(store=store, backbone="xception")
 
 
-def test_another_data_set_of_the_store_has_no_features_of_its_own(tiny: str, store: Path, tmp_path: Path) -> None:
+def test_another_data_set_of_the_store_has_no_features_of_its_own(swift: str, store: Path, tmp_path: Path) -> None:
     other = write_classes(tmp_path / "other", per_class=2)
-    extract_features(other, backbone=tiny, weights="random", store=store)
+    extract_features(other, backbone=swift, weights="random", store=store)
     found = audit(store=store, dataset="other")
     assert len(found.facts) == 6
     assert found.features is not None
 
 
 @pytest.mark.slow
-def test_the_command_prints_json_alone(store: Path, tmp_path: Path) -> None:
-    done = run("audit", "--store", store, "--json")
+def test_the_command_prints_json_alone(telling: Path, tmp_path: Path) -> None:
+    done = run("audit", "--store", telling, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label_errors"][0]["path"] == "train/green/wrong.png"
     assert "page in" in done.stderr
@@ -207,8 +214,8 @@ def test_the_command_prints_json_alone(store: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_the_command_prints_text(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.audit_command.main(["--store", str(store), "--quiet", "--top", "1"], standalone_mode=False)
+def test_the_command_prints_text(telling: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.audit_command.main(["--store", str(telling), "--quiet", "--top", "1"], standalone_mode=False)
     printed, told = capsys.readouterr()
     assert told == ""
     assert "planted: 59 images, 56 distinct\n" in printed
@@ -217,7 +224,7 @@ def test_the_command_prints_text(store: Path, capsys: pytest.CaptureFixture[str]
     assert "and 2 more (--top, --json)" in printed
     assert "  * train/green/wrong.png: green" in printed
     assert "skipped, a text file, not a picture: 1 file\n  train/blue/broken.png\n" in printed
-    assert f"page with pictures: {store / 'report' / 'audit.html'}\n" in printed
+    assert f"page with pictures: {telling / 'report' / 'audit.html'}\n" in printed
 
 
 KINDS = ("recompressed", "resized", "mirrored")
@@ -271,12 +278,12 @@ def test_planted_near_duplicates_and_wrong_labels_among_real_pictures(real_data:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="names of this kind are of other systems")
-def test_names_are_data(tiny: str, tmp_path: Path) -> None:
+def test_names_are_data(swift: str, tmp_path: Path) -> None:
     root = write_classes(tmp_path / "a&b", per_class=5)
     (root / "red").rename(root / "<b>red")
     shutil.copy(root / "<b>red" / "000.png", root / "<b>red" / '"><script>alert(1).png')
     (root / "green" / os.fsdecode(b"\xff.png")).write_bytes((root / "green" / "000.png").read_bytes())
-    extract_features(root, backbone=tiny, weights="random", store=tmp_path / "store")
+    extract_features(root, backbone=swift, weights="random", store=tmp_path / "store")
     found = audit(store=tmp_path / "store")
     page = found.page.read_text()
     assert "<script" not in page

@@ -72,7 +72,7 @@ def test_a_flat_folder_is_extracted_and_trained_in_one_go(tiny: str, flat: Path,
 
 
 @pytest.mark.slow
-def test_a_flat_folder_without_a_pattern_is_told_the_option_to_type(tiny: str, flat: Path, tmp_path: Path) -> None:
+def test_a_flat_folder_without_a_pattern_is_told_the_option_to_type(swift: str, flat: Path, tmp_path: Path) -> None:
     done = extract(flat, tmp_path / "store")
     assert done.rows == 36
     offered = r"(blue: 12, green: 12, red: 12): --label-pattern '^(.+)\.\d+\.' takes them"
@@ -85,7 +85,7 @@ def test_a_flat_folder_without_a_pattern_is_told_the_option_to_type(tiny: str, f
 
 
 @pytest.mark.slow
-def test_unlabelled_pictures_are_extracted_and_not_trained_on(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_unlabelled_pictures_are_extracted_and_not_trained_on(swift: str, photos: Path, tmp_path: Path) -> None:
     (photos / "loose.png").write_bytes(encode(picture(99)))
     done = extract(photos, tmp_path / "store")
     assert (done.rows, done.extracted) == (37, 37)
@@ -94,7 +94,7 @@ def test_unlabelled_pictures_are_extracted_and_not_trained_on(tiny: str, photos:
 
 
 @pytest.mark.slow
-def test_settings_stay_until_others_are_asked_for_and_a_change_is_said(tiny: str, flat: Path, tmp_path: Path) -> None:
+def test_settings_stay_until_others_are_asked_for_and_a_change_is_said(swift: str, flat: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     first = extract(flat, store, label_pattern=PATTERN, shares=(50.0, 25.0, 25.0), limit=30)
     assert not any("changes" in note for note in first.notes)
@@ -113,14 +113,14 @@ def test_settings_stay_until_others_are_asked_for_and_a_change_is_said(tiny: str
     assert json.loads((store / "datasets" / "flat.json").read_text())["labelling"] == {"label_pattern": PATTERN}
 
 
-def test_another_seed_is_said(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_another_seed_is_said(swift: str, photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "store")
     done = extract_features(photos, backbone="tiny", weights="random", store=tmp_path / "store", seed=4)
     assert done.notes[0].endswith("outdated: --seed 4 (before: 0)")
 
 
 @pytest.mark.slow
-def test_heads_trained_before_a_change_are_outdated(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_heads_trained_before_a_change_are_outdated(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract(photos, store)
     old = train_head("logistic", store=store)
@@ -130,7 +130,7 @@ def test_heads_trained_before_a_change_are_outdated(tiny: str, photos: Path, tmp
     assert [each.run for each in report.outdated] == [old.id]
 
 
-def test_settings_that_are_damaged_say_how_to_go_on(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_settings_that_are_damaged_say_how_to_go_on(swift: str, photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "store", limit=6)
     about = tmp_path / "store" / "datasets" / "photos.json"
     for damage in ({"limit": -1}, {"colour": "red"}, {"shares": [1]}, {"shares": 7}):
@@ -140,7 +140,7 @@ def test_settings_that_are_damaged_say_how_to_go_on(tiny: str, photos: Path, tmp
 
 
 @pytest.mark.slow
-def test_a_sample_grows_and_only_what_is_new_is_extracted(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_a_sample_grows_and_only_what_is_new_is_extracted(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     small = extract(photos, store, limit=12)
     paths = {row.path for row in table(store).rows}
@@ -153,7 +153,7 @@ def test_a_sample_grows_and_only_what_is_new_is_extracted(tiny: str, photos: Pat
 
 
 @pytest.mark.slow
-def test_several_data_sets_share_features(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_several_data_sets_share_features(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract(photos, store)
     twin = tmp_path / "twin"
@@ -185,7 +185,7 @@ def write_table(path: Path, photos: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_table_is_a_data_set_of_its_own(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_a_table_is_a_data_set_of_its_own(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     source = write_table(tmp_path / "study.csv", photos)
     done = extract(source, store, group="patient")
@@ -205,7 +205,7 @@ def test_a_table_is_a_data_set_of_its_own(tiny: str, photos: Path, tmp_path: Pat
         extract(None, store)
 
 
-def test_a_table_without_a_label_is_told_where_to_write_it(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_a_table_without_a_label_is_told_where_to_write_it(swift: str, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "study.csv").write_text("path,label\nphotos/red/000.png,\n")
     extract(tmp_path / "study.csv", tmp_path / "store")
     with pytest.raises(
@@ -214,7 +214,7 @@ def test_a_table_without_a_label_is_told_where_to_write_it(tiny: str, photos: Pa
         train_head("logistic", store=tmp_path / "store")
 
 
-def test_two_tables_of_one_folder_do_not_take_each_others_name(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_two_tables_of_one_folder_do_not_take_each_others_name(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     one, other = (write_table(tmp_path / name, photos) for name in ("one.csv", "other.csv"))
     extract(one, store)
@@ -225,7 +225,7 @@ def test_two_tables_of_one_folder_do_not_take_each_others_name(tiny: str, photos
 
 
 def test_files_that_a_table_names_and_that_are_missing_are_skipped_files(
-    tiny: str, photos: Path, tmp_path: Path
+    swift: str, photos: Path, tmp_path: Path
 ) -> None:
     source = write_table(tmp_path / "study.csv", photos)
     (photos / "red" / "000.png").unlink()
@@ -234,13 +234,13 @@ def test_files_that_a_table_names_and_that_are_missing_are_skipped_files(
     assert [(each.path, each.reason[:16]) for each in done.skipped] == [("photos/red/000.png", "cannot be opened")]
 
 
-def test_a_column_is_no_setting_of_a_folder(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_a_column_is_no_setting_of_a_folder(swift: str, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="--group-pattern"):
         extract(photos, tmp_path / "store", group="patient")
     assert not (tmp_path / "store").exists()
 
 
-def test_names_and_folders_in_any_encoding_are_labels_and_groups(tiny: str, tmp_path: Path) -> None:
+def test_names_and_folders_in_any_encoding_are_labels_and_groups(swift: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "photos", per_class=4, classes=("red", "green"))
     for path in sorted(photos.glob("red/*.png")):
         path.rename(path.with_name(f"caf\udce9 {path.name}"))
@@ -296,7 +296,7 @@ def test_hashing_goes_on_beside_other_work_and_ends_where_that_fails(
     assert found.keys["red/7.png"] == hash_bytes(b"7")
 
 
-def test_a_table_may_name_whole_paths(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_a_table_may_name_whole_paths(swift: str, photos: Path, tmp_path: Path) -> None:
     table_file = tmp_path / "elsewhere" / "t.csv"
     table_file.parent.mkdir()
     lines = [f"{path},{path.parent.name}" for path in sorted(photos.glob("*/*.png"))]

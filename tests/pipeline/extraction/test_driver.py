@@ -97,7 +97,7 @@ def test_what_workers_skip_comes_back_with_reasons(recruits: None, photos: Path,
     assert len(kept[0]) == 1
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"])
 def test_workers_fetch_pictures_from_elsewhere_once(
     recruits: None, s3: S3, photos: Path, tmp_path: Path, backend: str
 ) -> None:

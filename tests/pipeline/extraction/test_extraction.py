@@ -327,10 +327,8 @@ def test_random_numbers_of_the_user_still_work(tiny: str, photos: Path, tmp_path
     assert tf.random.uniform((2,)).shape == (2,)
 
 
-@pytest.mark.parametrize(
-    "number",
-    [*(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_stopped_in_the_middle_and_run_again_gives_the_same_bytes(
     number: signal.Signals, tiny: str, tmp_path: Path
 ) -> None:

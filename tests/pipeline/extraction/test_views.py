@@ -321,7 +321,7 @@ def test_a_name_where_a_sequence_is_expected_is_told(
 
 
 @pytest.mark.slow
-def test_rows_of_a_view_are_made_again(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_rows_of_a_view_are_made_again(swift: str, photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "store", views=2)
     told = recompute_rows(5, store=tmp_path / "store")
     assert len(told) == 2

@@ -20,11 +20,11 @@ from support.trials import add_run, find_ground, make_store, predict, redate
 
 
 @pytest.fixture
-def store(tiny: str, photos: Path, tmp_path: Path) -> Path:
+def store(swift: str, photos: Path, tmp_path: Path) -> Path:
     """Return a store with features and two runs."""
     folder = tmp_path / "store"
     (photos / "red" / "broken.jpg").write_bytes(b"no picture")
-    extract_features(photos, backbone=tiny, weights="random", store=folder)
+    extract_features(photos, backbone=swift, weights="random", store=folder)
     train_head("logistic", store=folder)
     train_head("dense", store=folder, settings={"epochs": 3})
     return folder
@@ -79,10 +79,10 @@ def test_the_best_by_validation_comes_first_and_the_order_is_stable(store: Path)
 
 
 @pytest.mark.slow
-def test_runs_of_an_earlier_state_are_outdated_with_a_command_that_works(tiny: str, store: Path, photos: Path) -> None:
+def test_runs_of_an_earlier_state_are_outdated_with_a_command_that_works(swift: str, store: Path, photos: Path) -> None:
     old = train_head("dense", store=store, settings={"epochs": 2, "hidden": (8, 4), "batch_norm": True}, seed=3)
     (photos / "red" / "new.png").write_bytes(encode(picture(55, colour=COLOURS["red"])))
-    extract_features(photos, backbone=tiny, weights="random", store=store)
+    extract_features(photos, backbone=swift, weights="random", store=store)
     with pytest.raises(InvalidRequest, match="earlier state: 3; the first again: train-head"):
         report_heads(store=store)
     train_head("logistic", store=store)
@@ -97,28 +97,28 @@ def test_runs_of_an_earlier_state_are_outdated_with_a_command_that_works(tiny: s
 
 
 @pytest.mark.slow
-def test_a_broken_or_a_loose_file_more_makes_no_run_outdated(tiny: str, store: Path, photos: Path) -> None:
+def test_a_broken_or_a_loose_file_more_makes_no_run_outdated(swift: str, store: Path, photos: Path) -> None:
     before = [run.id for run in report_heads(store=store).runs]
     (photos / "red" / "bad.jpg").write_bytes(b"neither a picture")
     (photos / "loose.png").write_bytes(encode(picture(77)))
-    extract_features(photos, backbone=tiny, weights="random", store=store)
+    extract_features(photos, backbone=swift, weights="random", store=store)
     assert train_head("logistic", store=store).id in before
     assert [run.id for run in report_heads(store=store).runs] == before
 
 
 @pytest.mark.slow
-def test_the_same_pictures_under_another_name_are_another_data_set(tiny: str, store: Path, photos: Path) -> None:
+def test_the_same_pictures_under_another_name_are_another_data_set(swift: str, store: Path, photos: Path) -> None:
     renamed = photos.rename(photos.parent / "renamed")
-    extract_features(renamed, backbone=tiny, weights="random", store=store)
+    extract_features(renamed, backbone=swift, weights="random", store=store)
     run = train_head("logistic", store=store, dataset="renamed")
     assert report_heads(store=store, dataset="renamed").best == run
     assert len(report_heads(store=store, dataset="photos").runs) == 2
 
 
 @pytest.mark.slow
-def test_without_validation_no_run_is_best(tiny: str, tmp_path: Path) -> None:
+def test_without_validation_no_run_is_best(swift: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "few", per_class=1)
-    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
+    extract_features(photos, backbone=swift, weights="random", store=tmp_path / "store")
     train_head("logistic", store=tmp_path / "store")
     report = report_heads(store=tmp_path / "store")
     assert report.best is None
@@ -127,9 +127,9 @@ def test_without_validation_no_run_is_best(tiny: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_files_that_could_not_be_opened_are_in_the_report(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_files_that_could_not_be_opened_are_in_the_report(swift: str, photos: Path, tmp_path: Path) -> None:
     (photos / "red" / "gone.jpg").symlink_to("nowhere")
-    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
+    extract_features(photos, backbone=swift, weights="random", store=tmp_path / "store")
     train_head("logistic", store=tmp_path / "store")
     assert report_heads(store=tmp_path / "store").to_json()["skipped"] == [
         {"path": "red/gone.jpg", "reason": "a broken link"}
@@ -137,10 +137,10 @@ def test_files_that_could_not_be_opened_are_in_the_report(tiny: str, photos: Pat
 
 
 @pytest.mark.slow
-def test_names_are_data(tiny: str, tmp_path: Path) -> None:
+def test_names_are_data(swift: str, tmp_path: Path) -> None:
     photos = write_classes(tmp_path / "a|b <script>")
     (photos / "red").rename(photos / "$<script>|*red*")
-    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
+    extract_features(photos, backbone=swift, weights="random", store=tmp_path / "store")
     train_head("logistic", store=tmp_path / "store")
     report = report_heads(store=tmp_path / "store")
     assert (report.folder / "report.md").read_text().startswith("# Heads on a\\|b \\<script\\>\n")

@@ -109,9 +109,9 @@ def test_all_right_gives_no_certainty() -> None:
 
 
 @pytest.fixture
-def store(tiny: str, photos: Path, tmp_path: Path) -> Path:
+def store(swift: str, photos: Path, tmp_path: Path) -> Path:
     """Return a store with features of three classes."""
-    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
+    extract_features(photos, backbone=swift, weights="random", store=tmp_path / "store")
     return tmp_path / "store"
 
 
@@ -183,9 +183,9 @@ def test_folds_that_make_no_sense_are_refused(store: Path, options: dict[str, An
 
 
 @pytest.mark.slow
-def test_without_validation_pictures_folds_of_training_choose(tiny: str, photos: Path, tmp_path: Path) -> None:
+def test_without_validation_pictures_folds_of_training_choose(swift: str, photos: Path, tmp_path: Path) -> None:
     shares = Labelling(shares=(70, 0, 30))
-    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store", labelling=shares)
+    extract_features(photos, backbone=swift, weights="random", store=tmp_path / "store", labelling=shares)
     run = train_head("logistic", store=tmp_path / "store")
     assert run.record["metrics"]["validation"]["images"] == run.record["metrics"]["train"]["images"]
     assert any("no validation pictures: c is chosen by 5 folds" in each for each in run.record["warnings"])
