@@ -48,10 +48,9 @@ class FeatureStore:
         """Compiled backbones."""
         return CompiledForms(self.folder / "engines")
 
-    @property
-    def report_folder(self) -> Path:
-        """Where the report is written."""
-        return self.results / "report"
+    def report_folder(self, dataset: str) -> Path:
+        """Return where the report of a data set is written."""
+        return self.results / "report" / dataset
 
     def feature_set(self, recipe: Recipe) -> FeatureSet:
         """Return the feature set of a recipe, which may have no row yet."""

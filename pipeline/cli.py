@@ -235,7 +235,7 @@ def report_heads_command(as_json: bool, **arguments: Any) -> None:
 def audit_command(as_json: bool, top: int, **arguments: Any) -> None:
     """What is wrong with the data: duplicates, leaks, label errors, outliers, shortcuts.
 
-    Writes a page with thumbnails to report/audit.html in the store. The exit status is 0 whatever is found.
+    Writes a page with thumbnails to report/<data set>/audit.html in the store. The exit status is 0 whatever is found.
     """
     from .auditing.auditing import audit
     from .commands.audit_text import print_audit

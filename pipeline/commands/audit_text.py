@@ -7,7 +7,7 @@ import click
 from ...cache.table import SPLITS
 from ..auditing.findings import Audit, Duplicate, NearDuplicate
 from ..auditing.page import group_skipped
-from .answers import print_table
+from .terminal import print_table
 
 _FILES = 4
 """How many files of one finding are named; --json names all."""

@@ -7,8 +7,8 @@ import click
 
 from ..units import format_size
 from . import options
-from .answers import print_table
 from .console import print_json
+from .terminal import print_table
 
 
 @click.command("export")
