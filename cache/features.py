@@ -28,6 +28,7 @@ from .locks import VIEW_SECONDS, locked
 from .part import SUFFIX, Key, Part, as_slice, keys_from_array, keys_to_array, open_part, read_rows, write_part
 from .probe import Probe
 from .recipe import Recipe
+from .remedies import repair_hint
 from .virtual import is_current, write_virtual
 
 
@@ -295,11 +296,12 @@ def match_keys(wanted: NDArray[np.bytes_], keys: NDArray[np.bytes_]) -> tuple[ND
 
 
 def _read_begun(path: Path) -> Begun:
-    return parse_begun(read_json(path), str(path))
+    mend = repair_hint(path.parent)
+    return parse_begun(read_json(path, mend), str(path), mend)
 
 
-def parse_begun(content: dict[str, Any], path: str) -> Begun:
-    """Return what the JSON object of a recipe.json says; `path` names it in errors.
+def parse_begun(content: dict[str, Any], path: str, mend: str) -> Begun:
+    """Return what the JSON object of a recipe.json says; `path` names it in errors, and `mend` ends those of damage.
 
     Raises
     ------
@@ -309,16 +311,12 @@ def parse_begun(content: dict[str, Any], path: str) -> Begun:
     missing = [name for name in ("recipe", "provenance", "probe") if not isinstance(content.get(name), dict)]
     if "recipe" not in missing:
         # Its format may say that it is of another demijohn, which then is the fact to be told.
-        recipe = Recipe.from_json(content["recipe"], path)
+        recipe = Recipe.from_json(content["recipe"], path, mend)
     if missing:
         raise DamagedFile(
-            f"{path} is damaged: expected recipe, provenance and probe, found {', '.join(content) or 'nothing'}; "
-            "run demijohn cache verify --repair, then extract-features again"
+            f"{path} is damaged: expected recipe, provenance and probe, found {', '.join(content) or 'nothing'}; {mend}"
         )
     try:
         return Begun(recipe, dict(content["provenance"]), Probe.from_json(content["probe"]))
     except (TypeError, ValueError) as error:
-        raise DamagedFile(
-            f"{path} is damaged: expected a probe of numbers, found {error}; "
-            "run demijohn cache verify --repair, then extract-features again"
-        ) from error
+        raise DamagedFile(f"{path} is damaged: expected a probe of numbers, found {error}; {mend}") from error

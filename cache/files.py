@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 from .errors import DamagedFile, StoreNotWritable
 
 PARTIAL = ".partial"
+_ELSEWHERE = "choose another one with --store (--results for runs and the report)"
 LEFTOVER_SECONDS = 24 * 3600
 
 
@@ -35,9 +37,23 @@ def writing_errors(path: Path) -> Iterator[None]:
         mend = "free some space" if full else "make the folder writable"
         raise StoreNotWritable(
             f"cannot write {path}: {reason}; what was stored before is intact. "
-            f"Either {mend} or choose another one with --store (--results for runs and the report), "
-            "then run the same command again"
+            f"Either {mend} or {_ELSEWHERE}, then run the same command again"
         ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise where a folder can neither be written nor made, before time is spent on what it is to keep.
+
+    Raises
+    ------
+    StoreNotWritable
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise StoreNotWritable(f"cannot write {folder}: {there} is a file, expected a folder; {_ELSEWHERE}")
+    with writing_errors(folder):
+        # Tried, since permissions alone do not tell of a read-only disk, and root has all of them.
+        Path(tempfile.mkdtemp(prefix="writable.", suffix=PARTIAL, dir=there)).rmdir()
 
 
 def partial_name(path: Path) -> Path:
@@ -111,19 +127,19 @@ def write_json(path: Path, value: Any, *, keep_existing: bool = False) -> None:
     write_bytes(path, content, keep_existing=keep_existing)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file of the store holds.
+def read_json(path: Path, mend: str = "remove it") -> dict[str, Any]:
+    """Return the object that a JSON file of the store holds; `mend` ends the message where it is damaged.
 
     Raises
     ------
     DamagedFile
         The content is not a JSON object.
     """
-    return parse_json(path.read_bytes(), str(path))
+    return parse_json(path.read_bytes(), str(path), mend)
 
 
-def parse_json(content: bytes, path: str) -> dict[str, Any]:
-    """Return the object that JSON text holds; `path` names it in errors.
+def parse_json(content: bytes, path: str, mend: str = "remove it") -> dict[str, Any]:
+    """Return the object that JSON text holds; `path` names it in errors, and `mend` ends them.
 
     Raises
     ------
@@ -133,9 +149,10 @@ def parse_json(content: bytes, path: str) -> dict[str, Any]:
     try:
         value = json.loads(content)
     except ValueError as error:
-        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {error}; remove it") from error
+        found = f"what is none ({error})" if content.strip(b"\0 \n") else "nothing"
+        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {found}; {mend}") from error
     if not isinstance(value, dict):
-        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {type(value).__name__}; remove it")
+        raise DamagedFile(f"{path} is damaged: expected a JSON object, found {type(value).__name__}; {mend}")
     return value
 
 

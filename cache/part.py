@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from .errors import DamagedFile, NewerFormat, OlderFormat
 from .hdf5 import reading_hdf5, writing_hdf5
+from .remedies import repair_hint
 
 FORMAT = 2
 """See docs/format.md on when and how to raise it."""
@@ -33,7 +34,6 @@ BLOCK_BYTES = 128 << 10
 """Rows are checked by blocks of this size: the price of reading a single row."""
 READ_BYTES = 4 << 20
 _NAME_BYTES = 36
-_MEND = "run demijohn cache verify --repair, then extract-features, which makes its rows anew"
 
 KEY_DTYPE = np.dtype("S32")
 Key = bytes
@@ -131,7 +131,7 @@ def open_part(path: Path, recipe: str) -> Part:
     NewerFormat, OlderFormat
         A later or an earlier demijohn wrote it.
     """
-    with reading_hdf5(path, _MEND) as file:
+    with reading_hdf5(path, _mend(path)) as file:
         _check_format(path, int(file.attrs["format"]))
         found = file.attrs["recipe"].decode()
         if found != recipe:
@@ -145,11 +145,13 @@ def open_part(path: Path, recipe: str) -> Part:
         block_rows, offset = int(file.attrs["block_rows"]), features.id.get_offset()
         blocks = -(-rows // block_rows)
         if keys.shape != (rows, 32) or checksums.shape != (blocks, 16) or rows != file.attrs["rows"]:
-            raise DamagedFile(f"{path} is damaged: {rows} rows of features, {len(keys)} keys; {_MEND}")
+            raise DamagedFile(f"{path} is damaged: {rows} rows of features, {len(keys)} keys; {_mend(path)}")
         content = _content(keys, checksums, names)
         sound = content == file.attrs["content"].decode() and features.dtype == "<f4"
         if not sound or offset is None:
-            raise DamagedFile(f"{path} is damaged: its keys or checksums are not those that were written; {_MEND}")
+            raise DamagedFile(
+                f"{path} is damaged: its keys or checksums are not those that were written; {_mend(path)}"
+            )
     superseded = (names[start : start + _NAME_BYTES] for start in range(0, len(names), _NAME_BYTES))
     return Part(
         path=path,
@@ -201,7 +203,7 @@ def read_rows(part: Part, rows: NDArray[np.intp]) -> Iterator[tuple[slice, NDArr
             file.seek(part.offset + first * row_bytes)
             _fill(found, file, part.path)
             if _checksums(found, block).tobytes() != part.checksums[first // block : -(-last // block)].tobytes():
-                raise DamagedFile(f"{part.path} is damaged: a checksum does not fit its rows; {_MEND}")
+                raise DamagedFile(f"{part.path} is damaged: a checksum does not fit its rows; {_mend(part.path)}")
             yield slice(start, stop), found[as_slice(rows[start:stop] - first)]
             start = stop
 
@@ -235,10 +237,11 @@ def _check_format(path: Path, found: int) -> None:
     if found > FORMAT:
         raise NewerFormat(f"{path} has format {found}, this demijohn reads {FORMAT}: install a newer demijohn")
     if found < FORMAT:
-        raise OlderFormat(
-            f"{path} has format {found}, this demijohn reads {FORMAT}: run demijohn cache verify --repair, "
-            "then extract-features, which makes its rows anew"
-        )
+        raise OlderFormat(f"{path} has format {found}, this demijohn reads {FORMAT}: {_mend(path)}")
+
+
+def _mend(path: Path) -> str:
+    return repair_hint(path.parent.parent)
 
 
 def _fill(rows: NDArray[np.float32], file: io.FileIO, path: Path) -> None:
@@ -247,5 +250,5 @@ def _fill(rows: NDArray[np.float32], file: io.FileIO, path: Path) -> None:
     while view:
         count = file.readinto(view)
         if not count:
-            raise DamagedFile(f"{path} is damaged: it ends before its last row; {_MEND}")
+            raise DamagedFile(f"{path} is damaged: it ends before its last row; {_mend(path)}")
         view = view[count:]

@@ -94,8 +94,8 @@ class Recipe:
         return {"format": FORMAT, **asdict(self), "input_size": list(self.input_size)}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any], where: str = "recipe.json") -> "Recipe":
-        """Return the recipe that `to_json` wrote.
+    def from_json(cls, value: dict[str, Any], where: str = "recipe.json", mend: str = "remove it") -> "Recipe":
+        """Return the recipe that `to_json` wrote; `where` names its file in errors, and `mend` ends those of damage.
 
         Raises
         ------
@@ -119,8 +119,7 @@ class Recipe:
         if found != FORMAT or present != expected:
             odd = ", ".join(sorted(expected ^ present)) or f"format {found}"
             raise DamagedFile(
-                f"{where} is damaged: expected the fields of format {FORMAT}, it differs in {odd}; "
-                "run demijohn cache verify --repair, then extract-features again"
+                f"{where} is damaged: expected the fields of format {FORMAT}, it differs in {odd}; {mend}"
             )
         arguments = {name: value[name] for name in expected}
         arguments["input_size"] = tuple(value["input_size"])

@@ -17,18 +17,41 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DamagedFile, NewerFormat
+from .errors import CacheError, DamagedFile, NewerFormat
 from .files import PARTIAL, read_json, remove_leftovers, replacing_folder, write_bytes, writing_errors
 from .hdf5 import reading_hdf5, writing_hdf5
 from .part import KEY_DTYPE
+from .table import SPLITS
 
 FORMAT = 3
 _MEND = "train the run again with --force"
+_FIELDS: dict[str, type | UnionType] = {
+    "format": int,
+    "run": str,
+    "backbone": str,
+    "inputs": str,
+    "head": str,
+    "dataset": str,
+    "settings": dict,
+    "seed": int,
+    "metrics": dict,
+    "found": dict,
+    "classes": list,
+    "warnings": list,
+    "features_digest": str,
+    "examples_digest": str,
+    "views": int,
+    "request": dict,
+    "seconds": int | float,
+}
+"""What whoever compares runs reads of every record."""
+_METRICS = {"images", "accuracy", "macro_f1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +127,16 @@ def new_run(folder: Path) -> Iterator[Path]:
             yield temporary
 
 
-def list_runs(folder: Path) -> list[Run]:
-    """Return all complete runs, in the order of their ids."""
-    if not folder.is_dir():
-        return []
-    return [
-        read_run(path)
-        for path in sorted(folder.iterdir())
-        if not path.name.endswith(PARTIAL) and (path / "run.json").is_file()
-    ]
+def survey_runs(folder: Path) -> list[tuple[Path, Run | CacheError]]:
+    """Return every folder of a run in the order of their ids, with the run or why it cannot be read."""
+    found: list[tuple[Path, Run | CacheError]] = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not path.name.endswith(PARTIAL) and (path / "run.json").is_file():
+            try:
+                found.append((path, read_run(path)))
+            except CacheError as error:
+                found.append((path, error))
+    return found
 
 
 def read_run(folder: Path) -> Run:
@@ -125,15 +149,27 @@ def read_run(folder: Path) -> Run:
     DamagedFile
         It is no run.
     """
-    record = read_json(folder / "run.json")
-    if not isinstance(record.get("format"), int) or not isinstance(record.get("metrics"), dict):
-        raise DamagedFile(f"{folder / 'run.json'} is damaged: expected format and metrics; remove the folder {folder}")
-    if record["format"] > FORMAT:
-        raise NewerFormat(
-            f"{folder / 'run.json'} has format {record['format']}, this demijohn reads up to {FORMAT}: "
-            "install a newer demijohn"
-        )
-    return Run(folder.name, folder, record if record["format"] == FORMAT else _from_older(record))
+    path, mend = folder / "run.json", f"remove the run's folder {folder}, or train it again"
+    record = read_json(path, mend)
+    number = record.get("format")
+    if isinstance(number, int) and number > FORMAT:
+        raise NewerFormat(f"{path} has format {number}, this demijohn reads up to {FORMAT}: install a newer demijohn")
+    if number != FORMAT:
+        record = _from_older(record)
+    if wrong := _find_wrong(record):
+        raise DamagedFile(f"{path} is damaged: missing, or not what a run has: {', '.join(wrong)}; {mend}")
+    return Run(folder.name, folder, record)
+
+
+def _find_wrong(record: dict[str, Any]) -> list[str]:
+    """Return the names of fields that are missing or of another kind."""
+    wrong = [name for name, kind in _FIELDS.items() if not isinstance(record.get(name), kind)]
+    if "metrics" in wrong:
+        return wrong
+    told = {split: record["metrics"].get(split) for split in SPLITS}
+    return wrong + [
+        f"metrics.{split}" for split, each in told.items() if not (isinstance(each, dict) and each.keys() >= _METRICS)
+    ]
 
 
 def _from_older(record: dict[str, Any]) -> dict[str, Any]:

@@ -10,15 +10,17 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from .compiled import CompiledForms
 from .errors import CacheError, DamagedFile, UnknownDataset, UnknownFeatures
 from .features import FeatureSet
-from .files import PARTIAL
+from .files import PARTIAL, check_writable
 from .index import FileIndex
 from .recipe import Recipe
 from .refusals import Refusal, append_refusals, read_refusals
-from .runs import Run, list_runs, read_run
+from .remedies import on_store
+from .runs import Run, read_run, survey_runs
 from .table import Dataset, Origin, read_dataset, read_origin, write_dataset
 
 
@@ -52,6 +54,15 @@ class FeatureStore:
         """Return where the report of a data set is written."""
         return self.results / "report" / dataset
 
+    def check_writable(self, what: Literal["features", "runs"]) -> None:
+        """Raise where nothing of a kind can be kept.
+
+        Raises
+        ------
+        StoreNotWritable
+        """
+        check_writable((self.results if what == "runs" else self.folder) / what)
+
     def feature_set(self, recipe: Recipe) -> FeatureSet:
         """Return the feature set of a recipe, which may have no row yet."""
         return FeatureSet(self.folder / "features" / recipe.folder, recipe)
@@ -73,8 +84,9 @@ class FeatureStore:
                 found.append((folder, error))
             except FileNotFoundError:
                 if any(folder.glob("parts/*.h5")) or any(folder.glob("damaged/*")):
-                    reason = f"{folder} has no recipe.json: run extract-features again, or demijohn cache remove"
-                    found.append((folder, DamagedFile(reason)))
+                    remove = f"demijohn cache remove --features {folder.name.rpartition('-')[2]}"
+                    reason = f"run extract-features again, or {on_store(remove, self.folder)}"
+                    found.append((folder, DamagedFile(f"{folder} has no recipe.json: {reason}")))
         return found
 
     def generations(self, recipe: Recipe) -> list[FeatureSet]:
@@ -115,7 +127,7 @@ class FeatureStore:
             several = len({each.recipe.backbone for each in fitting}) > 1
             raise UnknownFeatures(
                 f"{self.folder} holds {len(fitting)} feature sets that fit: {listing}; "
-                f"choose one with {'--backbone NAME' if several else '--features DIGEST'}"
+                f"{_choosing('backbone', 'NAME') if several else _choosing('features', 'DIGEST')}"
             )
         for each in self.feature_sets() if digest else []:
             if each.recipe.view and each.digest.startswith(digest or ""):
@@ -126,14 +138,14 @@ class FeatureStore:
                 )
         if every:
             asked = " ".join(filter(None, [backbone, digest]))
+            command = on_store(f"extract-features --backbone {backbone or 'NAME'}", self.folder)
             raise UnknownFeatures(
-                f"{self.folder} holds no features of {asked}: expected one of {listing}; "
-                f"or run extract-features --backbone {backbone or 'NAME'}"
+                f"{self.folder} holds no features of {asked}: expected one of {listing}; or run {command}"
             )
         unreadable = [error for _, error in self.survey() if isinstance(error, CacheError)]
         if unreadable:
             raise UnknownFeatures(f"{self.folder} holds no features that can be read: {unreadable[0]}")
-        raise UnknownFeatures(f"{self.folder} holds no features yet: run extract-features IMAGES first")
+        raise UnknownFeatures(f"{self.folder} holds no features yet: {self._first()}")
 
     def views_of(self, features: FeatureSet) -> list[FeatureSet]:
         """Return the further views of a feature set of view 0, by augmentation and then by their numbers."""
@@ -163,12 +175,16 @@ class FeatureStore:
         if name in names:
             return read_dataset(self.folder / "datasets", name)
         if not names:
-            raise UnknownDataset(f"{self.folder} holds no data set yet: run extract-features IMAGES first")
+            raise UnknownDataset(f"{self.folder} holds no data set yet: {self._first()}")
         if name is None:
             raise UnknownDataset(
-                f"{self.folder} holds {len(names)} data sets: {', '.join(names)}; choose one with --dataset NAME"
+                f"{self.folder} holds {len(names)} data sets: {', '.join(names)}; {_choosing('dataset', 'NAME')}"
             )
         raise UnknownDataset(f"{self.folder} holds no data set {name}: expected one of {', '.join(names)}")
+
+    def _first(self) -> str:
+        """Return what fills a store that is empty."""
+        return f"run {on_store('extract-features IMAGES', self.folder)} first"
 
     def dataset_origin(self, name: str) -> Origin | None:
         """Return where the data set of that name comes from, or None where there is none."""
@@ -200,13 +216,21 @@ class FeatureStore:
         return read_run(folder) if (folder / "run.json").is_file() else None
 
     def runs(self) -> list[Run]:
-        """Return all runs, in the order of their ids."""
-        return list_runs(self.results / "runs")
+        """Return all runs that can be read, in the order of their ids."""
+        return [run for _, run in self.survey_runs() if isinstance(run, Run)]
+
+    def survey_runs(self) -> list[tuple[Path, Run | CacheError]]:
+        """Return every folder of a run, with the run in it or why it cannot be read."""
+        return survey_runs(self.results / "runs")
 
 
 def _described(features: FeatureSet) -> str:
     label = features.recipe.label
     return f"{features.recipe.backbone} ({features.digest[:12]}{', ' * bool(label)}{label})"
+
+
+def _choosing(name: str, value: str) -> str:
+    return f"choose one with --{name} {value}, in Python with {name}={value}"
 
 
 def _newest(found: Sequence[FeatureSet]) -> list[FeatureSet]:

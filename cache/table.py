@@ -17,6 +17,7 @@ from .errors import DamagedFile, NewerFormat
 from .files import read_json, remove_leftovers, write_bytes, write_json
 from .part import Key
 from .places import Place, is_url, place_of, place_within
+from .remedies import extraction
 
 FORMAT = 3
 """1 knew neither a table as the source nor settings of labels and splits, 2 no URLs; they are written where there are
@@ -161,7 +162,7 @@ def read_dataset(folder: Path, name: str) -> Dataset:
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         raise DamagedFile(
             f"{path} is damaged: expected the columns {','.join(_COLUMNS)} and SHA-256 keys, found {error}; "
-            f"run extract-features {origin.root} --dataset {name}, which writes it anew and extracts nothing twice"
+            f"run {extraction(origin.source, name, folder.parent)}, which writes it anew and extracts nothing twice"
         ) from error
 
 

@@ -23,12 +23,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DamagedFile, NewerFormat, OlderFormat
+from .errors import CacheError, DamagedFile, NewerFormat, OlderFormat
 from .features import Begun, FeatureSet, parse_begun
 from .files import parse_json, replacing, write_bytes
 from .merging import PART_BYTES
 from .part import KEY_DTYPE, SUFFIX, open_part, write_part
 from .probe import TOLERANCE
+from .recipe import Recipe
 from .remote import CONNECTIONS
 from .shared import SharedCache
 from .verification import examine
@@ -73,6 +74,23 @@ def list_features(shared: SharedCache) -> list[str]:
     """Return the names of the folders of features that are shared, sorted."""
     recipes = [name for name in shared.list("features") if name.endswith("/recipe.json") and name.count("/") == 1]
     return sorted(name.partition("/")[0] for name in recipes)
+
+
+def read_recipes(shared: SharedCache) -> dict[str, Recipe | None]:
+    """Return the recipes of all features that are shared, by the names of their folders; None for what is damaged."""
+
+    def read(name: str) -> Recipe | None:
+        try:
+            return _read_recipe(shared, f"features/{name}/recipe.json").recipe
+        except CacheError as error:
+            # What cannot be reached is told now, what cannot be read when it is pulled.
+            if not isinstance(error, ValueError):
+                raise
+            return None
+
+    names = list_features(shared)
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as threads:
+        return dict(zip(names, threads.map(read, names), strict=True))
 
 
 def push_features(features: FeatureSet, shared: SharedCache) -> Moved:
@@ -191,7 +209,8 @@ def _read_recipe(shared: SharedCache, name: str) -> Begun:
     content = shared.read(name)
     if content is None:
         raise DamagedFile(f"{shared.where(name)} is not there: expected it beside the parts; push it again")
-    return parse_begun(parse_json(content, shared.where(name)), shared.where(name))
+    mend = "remove it there, and push it again"
+    return parse_begun(parse_json(content, shared.where(name), mend), shared.where(name), mend)
 
 
 def _check_agreement(features: FeatureSet, theirs: Begun, url: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from ..cache.store import FeatureStore
 from ..models.heads.heads import find_head
 from .extraction.extraction import Extraction, extract_feature_sets
 from .extraction.request import Request, complete
@@ -44,11 +45,12 @@ def run(
     Where there are several views, each head is trained without them as well, so that the report says
     what they gained. See `extract_feature_sets`, `train_head` and `report_heads` for arguments and errors.
     """
-    # Names are checked before hours are spent.
+    # Names and folders are checked before hours are spent.
     for name in heads:
         find_head(name)
     asked = complete(request)
-    extractions = extract_feature_sets(images, max_bad=max_bad, **asked)
+    FeatureStore(asked["store"], results).check_writable("runs")
+    extractions = extract_feature_sets(images, max_bad=max_bad, trainable=True, **asked)
     if extractions[0].too_many_skipped:
         return Job(extractions, None)
     store, progress = asked["store"], asked["progress"]

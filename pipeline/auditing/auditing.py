@@ -5,7 +5,6 @@ shortcut probe, features for everything that needs to see. What cannot be told f
 them is said.
 """
 
-import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,12 +12,14 @@ from pathlib import Path, PurePosixPath
 
 from ...cache.files import write_bytes, write_json
 from ...cache.part import Key
+from ...cache.remedies import extraction
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset, Row, Skipped
 from ...models.heads.probes import FOLDS
 from ..datasets.examples import conflicting_keys, refusals_that_hold
 from ..pictures.facts import FileState, read_facts
 from ..progress import SILENT, Progress
+from ..runs.inputs import extraction_command
 from .findings import Audit, Duplicate
 from .inspection import Inspection, group_pictures, inspect_features
 from .page import render_page
@@ -76,6 +77,8 @@ def audit(
         pictures, chosen, table.origin.root, state.present, unreadable=refused, seed=seed, progress=progress
     )
     shortcuts = _probe(pictures, state, inspection, seed=seed)
+    anew = extraction(table.origin.source, table.name, kept.folder)
+    again = extraction_command(chosen, table.name) if chosen else anew
     found = Audit(
         dataset=table,
         seed=seed,
@@ -87,7 +90,7 @@ def audit(
         outliers=inspection.outliers,
         shortcuts=shortcuts,
         skipped=(*table.skipped, *(Skipped(row.path, refused[row.key]) for row in table.rows if row.key in refused)),
-        notes=tuple(_notes(table, state, inspection, shortcuts)),
+        notes=tuple(_notes(table, state, inspection, shortcuts, again=again)),
         page=kept.report_folder(table.name) / "audit.html",
     )
     write_bytes(found.page, render_page(found, top=top).encode("utf-8", "backslashreplace"))
@@ -136,18 +139,20 @@ def _probe(pictures: Sequence[Row], state: FileState, inspection: Inspection, *,
     )
 
 
-def _notes(table: Dataset, state: FileState, inspection: Inspection, shortcuts: Shortcuts | None) -> Iterator[str]:
-    """Say what could not be looked at, and why."""
-    root, again = table.origin.root, f"run extract-features {shlex.quote(str(table.origin.root))}"
+def _notes(
+    table: Dataset, state: FileState, inspection: Inspection, shortcuts: Shortcuts | None, *, again: str
+) -> Iterator[str]:
+    """Say what could not be looked at, and why; `again` extracts the pictures that are there now."""
+    root = table.origin.root
     if state.gone and not state.present:
         yield (
             f"none of the {len(state.gone):,} files is in {root}: sizes, kinds, the shortcut probe and thumbnails need "
             "them; move the folder back, or name its new place to extract-features, which extracts nothing twice"
         )
     elif state.gone:
-        yield f"files that are not there any more, or cannot be read: {len(state.gone):,}; {again}"
+        yield f"files that are not there any more, or cannot be read: {len(state.gone):,}; run {again}"
     if state.changed:
-        yield f"files that have changed since they were extracted, left out here: {len(state.changed):,}; {again}"
+        yield f"files that have changed since they were extracted, left out here: {len(state.changed):,}; run {again}"
     yield from inspection.notes
     if shortcuts is None and state.facts:
         yield f"no shortcut probe: it needs two classes of at least {FOLDS} pictures, in several groups"

@@ -111,6 +111,7 @@ def print_comparison(report: "Report") -> None:
     notes = [f"! {flag.sentence}" for flag in report.flags[:_FLAGS_SHOWN]]
     if len(report.flags) > _FLAGS_SHOWN:
         notes.append(f"! and {len(report.flags) - _FLAGS_SHOWN} more: {report.folder / 'report.md'}")
+    notes += [f"! left out: {each.reason}" for each in report.left_out]
     notes += [each["sentence"] for each in told["equivalence"][:_FLAGS_SHOWN]]
     notes += [each.sentence for each in report.seeds if report.runs[0].id in each.members]
     if report.measured is not None and report.measured.sentence is not None:
@@ -208,9 +209,10 @@ def print_verified(verified: Sequence["Verified"]) -> None:
             f"{each.name}: {found.rows:,} rows, parts: {found.parts:,}, {format_size(found.bytes)} read, {state}"
         )
         for damage in found.damaged:
-            click.echo(f"  {damage.reason}")
+            # What mends it is told once, at the end.
+            click.echo(f"  {damage.reason.partition(';')[0]}")
         if each.repaired:
-            click.echo("  taken out of use; extract-features makes the missing rows anew")
+            click.echo(f"  taken out of use; to make the missing rows anew, {each.mend}")
 
 
 def print_changes(changes: Sequence["Change"], verb: str) -> None:

@@ -14,6 +14,7 @@ from ...cache.errors import DamagedFile
 from ...cache.index import FileIndex, Hashed, Stamp, hash_bytes, hash_file
 from ...cache.part import Key
 from ...cache.places import Place, is_url, name_of, place_within
+from ...cache.remedies import extraction
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset, Origin, Row, Skipped
 from ..errors import DatasetClash, InvalidRequest, NoImages, UnreadableImage
@@ -85,7 +86,7 @@ def settle_choices(
     except (InvalidRequest, TypeError) as error:
         raise DamagedFile(
             f"datasets/{name}.json is damaged: expected settings of labels and splits, found {error}; remove it and "
-            f"run extract-features {origin.source} --dataset {name}, nothing is extracted twice"
+            f"run {extraction(origin.source, name, store.folder)}, nothing is extracted twice"
         ) from error
     now = (labelling or AS_USUAL).over(earlier)
     seed = origin.seed if seed is None else seed

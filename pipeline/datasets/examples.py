@@ -6,19 +6,20 @@ file or a loose picture more in the folder makes no run outdated.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...cache.part import Key
 from ...cache.store import FeatureStore
-from ...cache.table import SPLITS, Dataset, Row
+from ...cache.table import SPLITS, Dataset, Origin, Row
 from ..errors import NotTrainable
 from ..pictures import images
 from ..pictures.images import ReadingPolicy
-from .labels import offer_pattern
+from .labels import Found, offer_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,6 @@ def choose_examples(table: Dataset, there: Callable[[], Collection[Key]], store:
     NotTrainable
         Fewer than two classes have training pictures that can be read.
     """
-    if not table.classes:
-        raise NotTrainable(
-            f"the data set {table.name} has no labels: {_expected(table)} and run extract-features again, "
-            f"nothing is extracted twice{_offer(table)}"
-        )
     unreadable = set(refusals_that_hold(store))
     if unreadable:
         unreadable -= set(there())
@@ -84,13 +80,7 @@ def choose_examples(table: Dataset, there: Callable[[], Collection[Key]], store:
         else:
             rows.setdefault(row.key, row)
     classes = tuple(sorted({row.label for row in rows.values() if row.split == "train"}))
-    if len(classes) < 2:
-        found = f"one ({classes[0]})" if classes else "none"
-        reasons = "".join(f", and {count:,} files left out since {reason}" for reason, count in left_out.items())
-        raise NotTrainable(
-            f"expected at least two classes with training pictures in the data set {table.name}, "
-            f"found {found}{reasons}: add pictures of another class and run extract-features again{_offer(table)}"
-        )
+    check_classes(table.name, table.origin, table.rows, classes, left_out)
     warnings = [f"left out, since {reason}: {count:,} files" for reason, count in left_out.items()]
     if without := sorted({row.label for row in rows.values()} - set(classes)):
         warnings.append(f"left out, since no training picture can be read: {', '.join(without)}")
@@ -101,17 +91,51 @@ def choose_examples(table: Dataset, there: Callable[[], Collection[Key]], store:
     return Examples(tuple(chosen), classes, tuple(warnings))
 
 
-def _expected(table: Dataset) -> str:
+def check_classes(
+    name: str,
+    origin: Origin,
+    pictures: Sequence[Row | Found],
+    classes: Sequence[str],
+    left_out: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Raise where heads would have nothing to tell apart.
+
+    Parameters
+    ----------
+    name, origin : str, Origin
+        Of the data set.
+    pictures : sequence of Row or Found
+        All of them.
+    classes : sequence of str
+        That have training pictures.
+    left_out : mapping of str to int
+        How many files were, by the reason.
+
+    Raises
+    ------
+    NotTrainable
+        There are fewer than two classes.
+    """
+    if len(classes) >= 2:
+        return
+    # Another remedy, where the names of the pictures seem to carry labels.
+    offer = offer_pattern(each.path for each in pictures)
+    again = f"and extract again, nothing is extracted twice{f'; or {offer}' if offer else ''}"
+    if not any(each.label for each in pictures):
+        raise NotTrainable(f"the data set {name} has no labels: {_expected(origin)} {again}")
+    found = f"one ({classes[0]})" if classes else "none"
+    reasons = "".join(f", and {count:,} files left out since {reason}" for reason, count in left_out.items())
+    raise NotTrainable(
+        f"expected at least two classes with training pictures in the data set {name}, found {found}{reasons}: "
+        f"add pictures of another class {again}"
+    )
+
+
+def _expected(origin: Origin) -> str:
     """Return where labels were expected, and how to put them there."""
-    if table.origin.table:
-        return f"expected some in the column label of {table.origin.source}, found empty cells; fill them"
-    return f"expected class folders such as {table.origin.root}/cats/1.jpg; sort the pictures into folders"
-
-
-def _offer(table: Dataset) -> str:
-    """Return another remedy, where the names of the pictures seem to carry labels."""
-    offer = offer_pattern(row.path for row in table.rows)
-    return f"; or {offer}" if offer else ""
+    if origin.table:
+        return f"expected some in the column label of {origin.source}, found empty cells; fill them"
+    return f"expected class folders such as {origin.root}/cats/1.jpg; sort the pictures into folders"
 
 
 def conflicting_keys(rows: Iterable[Row]) -> set[Key]:

@@ -18,7 +18,7 @@ from ...cache.index import Stamp
 from ...cache.places import Place, place_within
 from ...cache.table import Skipped, Split
 from ..errors import InvalidRequest, NoImages
-from ..pictures.folders import SUFFIXES, walk_folder
+from ..pictures.folders import walk_folder
 from ..pictures.sources import list_elsewhere
 from .labelling import AS_USUAL, Labelling
 from .labels import SPLIT_NAMES, Found, first_few, group_of, label_of, offer_pattern
@@ -95,10 +95,10 @@ def _list_folder(root: Place, labelling: Labelling, leave_out: Path | None) -> L
     else:
         walk = walk_folder(root, leave_out=leave_out)
     if not walk.paths:
-        unreadable = f", {len(walk.skipped)} that cannot be opened" if walk.skipped else ""
+        told = [f"{walk.others:,} files of other kinds"] if walk.others else []
+        told += [f"{len(walk.skipped):,} that cannot be opened"] if walk.skipped else []
         raise NoImages(
-            f"no pictures in {root}: expected class folders such as {root}/cats/1.jpg "
-            f"({', '.join(sorted(SUFFIXES))}), found {walk.others:,} of other kinds{unreadable}"
+            f"no pictures in {root}: expected class folders such as cats/1.jpg, found {' and '.join(told) or 'nothing'}"
         )
     split_folders, notes = _split_folders(walk.paths, labelling)
     if walk.hidden:

@@ -22,7 +22,7 @@ from ...models.backbones.backbone import Backbone
 from ...models.backbones.taps import Tap
 from ...models.backbones.weights import load_extractor, locate_weights
 from ...models.heads.heads import load_scorer, open_head
-from ...models.networks.artefacts import Artefact, choose_artefacts, finish_network, write_artefact
+from ...models.networks.artefacts import ARTEFACTS, Artefact, choose_artefacts, finish_network, write_artefact
 from ...models.networks.folding import check_head
 from ...models.networks.network import build_network
 from ..errors import InvalidRequest
@@ -49,10 +49,12 @@ class Export:
     folder: Path
     record: dict[str, Any]
     """The content of export.json."""
+    replaced: tuple[str, ...] = ()
+    """Models of an earlier export in the folder, which are gone or written anew."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of `export --json`."""
-        return {"folder": str(self.folder), **self.record}
+        return {"folder": str(self.folder), "replaced": list(self.replaced), **self.record}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,20 @@ def export(
     kept = FeatureStore(store, results)
     chosen = choose_run(kept, run, dataset=dataset, progress=progress)
     source = _find_source(kept, chosen, progress)
+    replaced = [each for each in ARTEFACTS if (folder / each.file).exists()]
     with replacing_folder(folder) as temporary:
         record = _write(temporary, kept, source, artefacts, pictures, progress)
-    return Export(folder, record)
+    if replaced:
+        progress.warn(_tell_replaced(replaced, artefacts))
+    return Export(folder, record, tuple(each.file for each in replaced))
+
+
+def _tell_replaced(replaced: Sequence[Artefact], written: Sequence[Artefact]) -> str:
+    told = f"replaced the earlier export: {', '.join(each.file for each in replaced)}"
+    if gone := [each.file for each in replaced if each not in written]:
+        formats = ",".join(dict.fromkeys(each.format for each in (*replaced, *written)))
+        told += f"; gone: {', '.join(gone)} (--format {formats} writes all together)"
+    return told
 
 
 def _check_folder(folder: Path) -> Path:

@@ -88,7 +88,7 @@ def _add_url(url: str, named: dict[str, None], skipped: dict[str, str]) -> None:
     else:
         found = list_elsewhere(url).walk.paths
         if not found:
-            raise NoImages(f"no pictures in {url}: expected files such as {url}/1.jpg ({', '.join(sorted(SUFFIXES))})")
+            raise NoImages(f"no pictures in {url}: expected files such as 1.jpg, found none")
         named.update(dict.fromkeys(f"{url}/{path}" for path in found))
 
 
@@ -96,10 +96,8 @@ def _add_folder(root: Path, leave_out: Path | None, named: dict[str, None], skip
     walk = walk_folder(root, leave_out=leave_out)
     if not walk.paths:
         why = f"; {walk.skipped[0].path}: {walk.skipped[0].reason}" if walk.skipped else ""
-        raise NoImages(
-            f"no pictures in {root}: expected files such as {root / '1.jpg'} ({', '.join(sorted(SUFFIXES))}), "
-            f"found {walk.others:,} of other kinds{why}"
-        )
+        found = f"{walk.others:,} files of other kinds" if walk.others else "nothing"
+        raise NoImages(f"no pictures in {root}: expected files such as 1.jpg, found {found}{why}")
     prefix = os.path.join(root, "")
     named.update(dict.fromkeys(prefix + path for path in walk.paths))
     skipped.update({prefix + each.path: each.reason for each in walk.skipped})

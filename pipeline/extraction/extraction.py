@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ...cache.features import Speed
+from ...cache.store import FeatureStore
 from ...cache.table import Skipped
 from ..errors import TooManyUnreadable
 from .breakdown import Breakdown
 from .driver import worker_pool
 from .outlook import explain
-from .request import Request
+from .request import Request, complete
 from .survey import Family, Survey, survey_images
 from .work import Work
 
@@ -145,7 +146,12 @@ def extract_features(
 
 
 def extract_feature_sets(
-    images: str | Path | None = None, *, max_bad: float = 1.0, new: bool = False, **request: Unpack[Request]
+    images: str | Path | None = None,
+    *,
+    max_bad: float = 1.0,
+    new: bool = False,
+    trainable: bool = False,
+    **request: Unpack[Request],
 ) -> tuple[Extraction, ...]:
     """Extract the features that are missing, and return what was found and done, per backbone and layer.
 
@@ -162,6 +168,8 @@ def extract_feature_sets(
     new : bool
         Where this installation gives other numbers than the stored features, begin a feature set
         of its own beside them, instead of `OtherNumbers`.
+    trainable : bool
+        Where no head could be trained on the pictures, raise `NotTrainable` before anything is extracted.
     backbones : sequence of str
         Names of `BACKBONES`, by default efficientnet-lite0; `.keras` files; `hub:` and presets of KerasHub.
     weights : str
@@ -221,7 +229,13 @@ def extract_feature_sets(
         On SIGINT or SIGTERM, after what was extracted has been stored.
     """
     started = time.monotonic()
-    survey = survey_images(images, **request)
+    store = FeatureStore(complete(request)["store"])
+    if not store.survey():
+        # Everything is to be written; a network may be loaded before it is known what.
+        store.check_writable("features")
+    survey = survey_images(images, trainable=trainable, **request)
+    if any(family.missing for family in survey.families):
+        store.check_writable("features")
     progress = survey.request["progress"]
     for change in survey.changes:
         progress.warn(change)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...cache.features import FeatureSet
 from ...cache.index import hash_bytes
 from ...cache.probe import TOLERANCE, Probe
+from ...cache.remedies import on_store
 from ...cache.store import FeatureStore
 from ...models.backbones.taps import Tap
 from ...models.engines.engine import Engine
@@ -214,9 +215,10 @@ def _complaint(features: FeatureSet, provenance: dict[str, Any], difference: flo
     then, now = provenance.get("versions", {}), describe_environment()["versions"]
     changed = [f"{name} {then[name]} -> {now[name]}" for name in now if name in then and then[name] != now[name]]
     since = f" ({', '.join(changed)})" if changed else ""
+    compare = f"demijohn cache verify --features {features.digest[:12]} --recompute 20"
+    compare = on_store(compare, features.folder.parent.parent)
     return (
         f"this installation gives other features of {features.recipe.backbone} than those in {features.folder}{since}: "
         f"the probe differs by {difference:.3%} of its greatest value, expected at most {TOLERANCE:.2%}; "
-        "begin a feature set of its own with --new, or see by how much stored rows differ with "
-        f"demijohn cache verify --features {features.digest[:12]} --recompute 20"
+        f"begin a feature set of its own with --new, or see by how much stored rows differ with {compare}"
     )

@@ -18,14 +18,14 @@ from ...cache.places import place_of
 from ...cache.plan import Plan, plan_extraction
 from ...cache.recipe import Recipe
 from ...cache.store import FeatureStore
-from ...cache.table import Dataset, Skipped
+from ...cache.table import Dataset, Origin, Skipped
 from ...models.backbones.backbone import Backbone
 from ...models.backbones.resolving import resolve_backbone
 from ...models.backbones.taps import Tap
 from ...models.engines.engines import choose_engine
 from ...models.errors import UnsuitableSetting
 from ..datasets.dataset import FoundKeys, build_dataset, choose_source, finding_keys, settle_choices
-from ..datasets.examples import refusals_that_hold
+from ..datasets.examples import check_classes, refusals_that_hold
 from ..datasets.layout import Listing, list_images
 from ..pictures.augmentation import augment_recipe
 from ..pictures.feed import Frame, Picture
@@ -129,7 +129,7 @@ class Survey:
         return "\n".join(["; ".join([f"{self.images:,} images", *tail]), *lines])
 
 
-def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Survey:
+def survey_images(images: str | Path | None, *, trainable: bool = False, **request: Unpack[Request]) -> Survey:
     """Return what there is; see `extract_feature_sets` for the errors."""
     asked = complete(request)
     kept = FeatureStore(asked["store"])
@@ -137,6 +137,10 @@ def survey_images(images: str | Path | None, **request: Unpack[Request]) -> Surv
     source, name = choose_source(None if images is None else place_of(images), kept, asked["dataset"])
     seed, labelling, changes = settle_choices(kept, name, seed=asked["seed"], labelling=asked["labelling"])
     listing = list_images(source, labelling, leave_out=kept.folder)
+    if trainable:
+        # Labels are known from here on, before a network is looked for.
+        labels = {file.label for file in listing.files if file.label and file.split in (None, "train")}
+        check_classes(name, Origin(listing.root, seed, listing.table), listing.files, sorted(labels))
     with finding_keys(listing, kept.index) as finding:
         # Meanwhile, since a network may have to be loaded for its digest; where weights are missing it ends here.
         recipes = _choose_recipes(records, kept, asked)

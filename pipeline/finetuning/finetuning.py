@@ -30,7 +30,7 @@ from ..extraction.reopening import find_network
 from ..pictures.images import quiet_decoders
 from ..progress import SILENT, Progress
 from ..provenance import describe_environment
-from ..runs.choosing import BEST
+from ..runs.choosing import BEST, find_earlier
 from ..runs.tuning import FINE_TUNED, Tuning
 from .epochs import Course, Splits, measure, run_epochs
 from .material import fits_into_memory, make_maps, maps_of, pixels_of
@@ -100,6 +100,8 @@ def fine_tune(
         The network does not say what the head says of its features.
     UnreadableImage
         A picture has gone or changed.
+    StoreNotWritable
+        The folder for the run cannot be written.
     ModelError
         Training diverged, or did not change what it should have.
     """
@@ -114,10 +116,11 @@ def fine_tune(
         "examples": parent.sight.examples.digest,
     }
     identity = run_id(FINE_TUNED, parent.features.recipe.backbone, inputs)
-    existing = kept.find_run(identity)
+    existing = find_earlier(kept, identity, progress=progress)
     if existing is not None and not force:
         progress.say(f"{identity}: fine-tuned before, nothing to do (--force does it again)")
         return existing
+    kept.check_writable("runs")
     if force:
         kept.checkpoint(identity).unlink(missing_ok=True)
     started = time.monotonic()

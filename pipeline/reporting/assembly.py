@@ -23,7 +23,7 @@ from ..assessment.verdicts import (
 )
 from ..datasets.examples import refusals_that_hold
 from ..progress import Progress
-from .report import Filters, Outdated, Report
+from .report import Filters, LeftOut, Outdated, Report
 
 
 def assemble_report(
@@ -38,6 +38,7 @@ def assemble_report(
     equivalence: float | None,
     expectations: tuple[Expectation, ...],
     outdated: tuple[Outdated, ...],
+    left_out: tuple[LeftOut, ...],
     progress: Progress,
 ) -> Report:
     """Return the report on some runs.
@@ -55,7 +56,7 @@ def assemble_report(
         Whose pictures judge; None where there are none.
     equivalence : float or None
         Points.
-    expectations, outdated
+    expectations, outdated, left_out
         Go into the report as they are.
     progress : Progress
     """
@@ -96,6 +97,7 @@ def assemble_report(
         flags=flags,
         gains=tuple(compare_views(runs)),
         outdated=outdated,
+        left_out=left_out,
         notes=(*table.notes, *([] if lacking is None else [lacking])),
         skipped=(*table.skipped, *(Skipped(row.path, refused[row.key]) for row in table.rows if row.key in refused)),
         verdict=conclude(

@@ -62,6 +62,7 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
     for name, path in remains.items():
         lines += [f"![what can be seen of {escape(name)}]({path})", ""]
     lines += _section("Runs of an earlier state", [f"{each['run']}: {each['command']}" for each in report["outdated"]])
+    lines += _section("Runs left out", [each["reason"] for each in report["left_out"]])
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items() if number)
     lines += ["## Made with", "", f"{report['created']}, {report['machine']['system']}, {versions}", ""]
     return "\n".join(lines)

@@ -33,6 +33,15 @@ class Outdated:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A run that cannot be read, of whatever data set it was."""
+
+    run: str
+    reason: str
+    """With what mends it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Filters:
     """Which runs are asked for, and whose pictures judge them; None stands for all, and for the last that has some."""
 
@@ -77,6 +86,7 @@ class Report:
     gains: tuple[Gain, ...]
     """What views gained and cost, per run that has a counterpart without."""
     outdated: tuple[Outdated, ...]
+    left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     """About splits and labels, and what could not be looked at."""
     skipped: tuple[Skipped, ...]
@@ -132,6 +142,7 @@ class Report:
             "flags": [each.to_json() for each in self.flags],
             "views": [each.to_json() for each in self.gains],
             "outdated": [{"run": each.run, "command": each.command} for each in self.outdated],
+            "left_out": [{"run": each.run, "reason": each.reason} for each in self.left_out],
             "notes": list(self.notes),
             "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
             **describe_environment(),

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ...cache.errors import CacheError, DamagedFile
 from ...cache.files import remove_leftovers, replacing, write_bytes, write_json, writing_errors
+from ...cache.remedies import on_store
 from ...cache.results import KeptResults
 from ...cache.runs import Run
 from ...cache.store import FeatureStore
@@ -31,7 +33,7 @@ from .assembly import assemble_report
 from .figures import draw_confusion, draw_curves
 from .markdown import to_markdown
 from .page import PAGE, render_report
-from .report import FORMAT, Filters, Outdated, Report
+from .report import FORMAT, Filters, LeftOut, Outdated, Report
 
 _SKIPPED_SHOWN = 30
 
@@ -77,13 +79,16 @@ def report_heads(
         No head has been trained on it yet, none fits the filters, the split has no picture, or an
         expectation is none.
     DamagedFile
-        A file of a run cannot be read.
+        The predictions of a run cannot be read, or only runs are asked for whose run.json cannot; of others such
+        runs are left out, and the report says so.
     """
     expectations = tuple(map(read_expectation, expect))
     filters = Filters(tuple(runs) or None, backbone, split)
     kept = FeatureStore(store, results)
     table = kept.find_dataset(dataset)
-    every = [run for run in kept.runs() if run.record["dataset"] == table.name]
+    surveyed = kept.survey_runs()
+    every = [run for _, run in surveyed if isinstance(run, Run) and run.record["dataset"] == table.name]
+    left_out = tuple(LeftOut(folder.name, str(why)) for folder, why in surveyed if isinstance(why, CacheError))
     found = current_examples(table, kept, {run.record["features_digest"] for run in every})
     grounds = {digest: Ground.of(inputs, examples) for digest, (inputs, examples) in found.items()}
     digests = {digest: ground.digest for digest, ground in grounds.items()}
@@ -92,16 +97,22 @@ def report_heads(
     for each in outdated:
         progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")
     if not current:
-        again = (
-            f" (runs of an earlier state: {len(outdated)}; the first again: {outdated[0].command})" if outdated else ""
+        told = (
+            [f"runs of an earlier state: {len(outdated)}; the first again: {outdated[0].command}"] if outdated else []
         )
-        raise InvalidRequest(f"no head has been trained on the data set {table.name} yet{again}: run train-head first")
+        told += [f"runs that cannot be read: {len(left_out)}; {left_out[0].reason}"] if left_out else []
+        raise InvalidRequest(
+            f"no head has been trained on the data set {table.name} yet{''.join(f' ({each})' for each in told)}: "
+            f"run {on_store('train-head', kept.folder)} first"
+        )
 
     results_kept = KeptResults(kept.report_folder(table.name) / "kept", FORMAT)
     everyone = judge_runs(rank_runs(current), grounds, results_kept)
     names = name_runs(group_families(everyone))
     ranked = [each for each in everyone if _fits(each.run, names[each.run.id], filters)]
     if not ranked:
+        if named := [each.reason for each in left_out if each.run in runs]:
+            raise DamagedFile(named[0])
         there = ", ".join(names[each.run.id] for each in everyone)
         raise InvalidRequest(f"no run fits the filters: expected some of {there}; leave out --runs or --backbone")
     report = assemble_report(
@@ -115,6 +126,7 @@ def report_heads(
         equivalence=equivalence,
         expectations=expectations,
         outdated=outdated,
+        left_out=left_out,
         progress=progress,
     )
     if filters == Filters():

@@ -10,7 +10,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...cache.errors import UnknownRun
+from ...cache.errors import CacheError, DamagedFile, UnknownRun
+from ...cache.remedies import on_store
 from ...cache.runs import Run
 from ...cache.store import FeatureStore
 from ...cache.table import Dataset
@@ -47,7 +48,7 @@ def choose_run(
     UnknownDataset
         See `FeatureStore.find_dataset`.
     DamagedFile, NewerFormat
-        A run cannot be read.
+        The run that is named cannot be read; others are left out, and that is said.
     """
     if name == BEST:
         return _choose_best(store, dataset, progress, heads_only=heads_only)
@@ -60,6 +61,21 @@ def choose_run(
             f"then; again: {command_of(run.record, store=store.folder)}"
         )
     return run
+
+
+def find_earlier(store: FeatureStore, run: str, *, progress: Progress) -> Run | None:
+    """Return a run that was trained before, or None where it is to be trained: one that is damaged is none.
+
+    Raises
+    ------
+    NewerFormat
+        A later demijohn wrote it.
+    """
+    try:
+        return store.find_run(run)
+    except DamagedFile as error:
+        progress.warn(f"{str(error).partition(';')[0]}; it is trained again")
+        return None
 
 
 def current_runs(runs: Sequence[Run], table: Dataset, store: FeatureStore) -> list[Run]:
@@ -120,10 +136,17 @@ def _merit(members: Sequence[Run]) -> tuple[bool, float, float, float]:
 
 def _choose_best(store: FeatureStore, dataset: str | None, progress: Progress, *, heads_only: bool) -> Run:
     table = store.find_dataset(dataset)
-    runs = [run for run in store.runs() if run.record["dataset"] == table.name]
+    surveyed = store.survey_runs()
+    for _, run in surveyed:
+        if isinstance(run, CacheError):
+            progress.warn(f"left out: {run}")
+    runs = [run for _, run in surveyed if isinstance(run, Run) and run.record["dataset"] == table.name]
     runs = [run for run in runs if not (heads_only and "parent" in run.record)]
     if not runs:
-        raise UnknownRun(f"{store.results} holds no run of the data set {table.name} yet: run train-head first")
+        raise UnknownRun(
+            f"{store.results} holds no run of the data set {table.name} yet: "
+            f"run {on_store('train-head', store.folder)} first"
+        )
     current = current_runs(runs, table, store)
     judged = [run for run in current if run.record["metrics"]["validation"]["images"]]
     if not current:
@@ -150,7 +173,7 @@ def _find_by_beginning(store: FeatureStore, name: str) -> Run:
     if found:
         raise UnknownRun(f"{len(found)} runs begin with {name}: {_some(found)}; name one of them in full")
     if not ids:
-        raise UnknownRun(f"{store.results} holds no run yet: run train-head first")
+        raise UnknownRun(f"{store.results} holds no run yet: run {on_store('train-head', store.folder)} first")
     near = difflib.get_close_matches(name, ids, n=1)
     hint = f"did you mean {near[0]}?" if near else f"expected {BEST}, or one of {_some(ids)}"
     raise UnknownRun(f"{store.results} holds no run {name}: {hint}")

@@ -18,6 +18,7 @@ from ..errors import InvalidRequest, TooManyFeatures
 from ..memory import machine_memory
 from ..progress import SILENT, Progress
 from ..provenance import describe_environment
+from ..runs.choosing import find_earlier
 from ..runs.inputs import Inputs, choose_inputs, extraction_command
 from .gathering import gather_rows
 from .ground import Ground
@@ -142,6 +143,8 @@ def train_head(
         Fewer than two classes have training pictures.
     UnsuitableRows
         There are fewer groups of pictures than folds.
+    StoreNotWritable
+        The folder for the run cannot be written.
     InvalidRequest
         The head does not stream and the features take too much memory, or there is no room on the disk.
     """
@@ -162,10 +165,11 @@ def train_head(
         refit=refit,
         calibrated=calibrated,
     )
-    existing = kept.find_run(training.run)
+    existing = find_earlier(kept, training.run, progress=progress)
     if existing is not None and not force:
         progress.say(f"{existing.id}: trained before, nothing to do (--force trains it again)")
         return existing
+    kept.check_writable("runs")
     X = _gather(training, machine_memory() // 2 if memory is None else memory, kept.results, progress)
     source.note_use()
     return _write_run(kept.run_folder(training.run), learn(training, X), progress)

@@ -15,10 +15,10 @@ from ...cache.places import is_url, place_of
 from ...cache.shared import SharedCache
 from ...cache.shared_tables import Outcome, list_datasets, pull_dataset, pull_refusals, push_dataset, push_refusals
 from ...cache.store import FeatureStore
-from ...cache.transfer import Moved, Refused, list_features, pull_features, push_features
+from ...cache.transfer import Moved, Refused, pull_features, push_features, read_recipes
 from ..errors import InvalidRequest
 from ..progress import SILENT, Progress
-from .holdings import choose_folders, choose_names
+from .holdings import choose_folders, choose_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def pull_cache(
     kept, shared = FeatureStore(store), _open(url)
     moved = []
     with _allowed(url):
-        folders = choose_names(list_features(shared), shared.url, backbone, features)
+        folders = choose_shared(read_recipes(shared), shared.url, backbone, features)
         known = list_datasets(shared)
         if dataset and dataset not in known:
             raise UnknownDataset(f"{url} holds no data set {dataset}: expected one of {', '.join(known) or 'nothing'}")

@@ -4,11 +4,11 @@ A family has the name of its view 0: the folder of the pictures themselves.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ...cache.errors import CacheError, UnknownFeatures
 from ...cache.features import FeatureSet
@@ -52,12 +52,18 @@ class Holding:
 
 
 def list_features(*, store: str | Path = "bottlenecks") -> list[Holding]:
-    """Return what features a store holds, the last used first, those that cannot be read last."""
+    """Return what features a store holds, the last used first, those that cannot be read last.
+
+    Raises
+    ------
+    UnknownFeatures
+        There is no such store.
+    """
     families = find_families(FeatureStore(store))
     readable = {name: sets for name, found in families.items() if (sets := _readable(found))}
     ordered = sorted(readable, key=lambda name: -_last_use(readable[name]))
     last = {readable[name][0].recipe.backbone: _family_of(readable[name][0].recipe) for name in reversed(ordered)}
-    holdings = [_hold(name, readable[name], last) for name in ordered]
+    holdings = [_hold(name, families[name], last) for name in ordered]
     for folder, error in (each for name, found in families.items() if name not in readable for each in found):
         backbone, _, digest = folder.name.rpartition("-")
         size = measure_folder(folder)
@@ -66,7 +72,18 @@ def list_features(*, store: str | Path = "bottlenecks") -> list[Holding]:
 
 
 def find_families(store: FeatureStore) -> dict[str, list[Found]]:
-    """Return the folders of features by the names of their families; one that cannot be read is its own."""
+    """Return the folders of features by the names of their families; one that cannot be read is its own.
+
+    Raises
+    ------
+    UnknownFeatures
+        There is no such store.
+    """
+    if not store.folder.is_dir():
+        raise UnknownFeatures(
+            f"there is no store {store.folder}: expected a folder that extract-features has filled; "
+            "name it with --store DIR, in Python with store=DIR"
+        )
     families: dict[str, list[Found]] = {}
     for folder, found in store.survey():
         name = _family_of(found.recipe).folder if isinstance(found, FeatureSet) else folder.name
@@ -85,12 +102,8 @@ def choose_families(store: FeatureStore, backbone: str | None, features: str | N
         Nothing fits.
     """
     families = {name: [folder for folder, _ in found] for name, found in find_families(store).items()}
-    fitting = {
-        name: folders
-        for name, folders in families.items()
-        if any(_fits(each, backbone, features) for each in (name, *(folder.name for folder in folders)))
-    }
-    return fitting or _refuse(families, str(store.folder))
+    names = {name: [folder.name for folder in folders] for name, folders in families.items()}
+    return {name: families[name] for name in _choose(names, str(store.folder), backbone, features)}
 
 
 def choose_folders(store: FeatureStore, backbone: str | None, features: str | None) -> list[Path]:
@@ -98,16 +111,22 @@ def choose_folders(store: FeatureStore, backbone: str | None, features: str | No
     return [folder for folders in choose_families(store, backbone, features).values() for folder in folders]
 
 
-def choose_names(names: Iterable[str], where: str, backbone: str | None, features: str | None) -> list[str]:
-    """Return the names of folders of features that fit, where only the names are known; `where`, errors say.
+def choose_shared(
+    recipes: Mapping[str, Recipe | None], where: str, backbone: str | None, features: str | None
+) -> list[str]:
+    """Return the names of all folders of the families that fit, of what is shared; see `choose_families`.
 
-    Raises
-    ------
-    UnknownFeatures
-        None fits.
+    Parameters
+    ----------
+    recipes : mapping of str to Recipe or None
+        By the names of the folders; None where the recipe cannot be read.
+    where : str
+        What errors say.
     """
-    every = list(names)
-    return [name for name in every if _fits(name, backbone, features)] or _refuse(every, where)
+    families: dict[str, list[str]] = {}
+    for name, recipe in recipes.items():
+        families.setdefault(name if recipe is None else _family_of(recipe).folder, []).append(name)
+    return [name for family in _choose(families, where, backbone, features) for name in families[family]]
 
 
 def measure_folder(folder: Path) -> int:
@@ -115,13 +134,24 @@ def measure_folder(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != PARTIAL)
 
 
+def _choose(families: Mapping[str, Sequence[str]], where: str, backbone: str | None, features: str | None) -> list[str]:
+    """Return the names of the families that fit, by those of their folders; any of them names the family."""
+    chosen = [
+        family
+        for family, folders in families.items()
+        if any(_fits(each, backbone, features) for each in (family, *folders))
+    ]
+    if not chosen:
+        there = ", ".join(families)
+        raise UnknownFeatures(
+            f"{where} holds no such features: expected one of {there}" if there else f"{where} holds no features yet"
+        )
+    return chosen
+
+
 def _fits(name: str, backbone: str | None, features: str | None) -> bool:
     named, _, digest = name.rpartition("-")
     return backbone in (None, named) and digest.startswith((features or "")[:12])
-
-
-def _refuse(names: Iterable[str], where: str) -> NoReturn:
-    raise UnknownFeatures(f"{where} holds no such features: expected one of {', '.join(names) or 'nothing'}")
 
 
 def _family_of(recipe: Recipe) -> Recipe:
@@ -136,8 +166,10 @@ def _last_use(sets: Sequence[FeatureSet]) -> float:
     return max(each.last_use or 0 for each in sets)
 
 
-def _hold(name: str, sets: Sequence[FeatureSet], last: dict[str, Recipe]) -> Holding:
-    recipe, problem = _family_of(sets[0].recipe), None
+def _hold(name: str, found: Sequence[Found], last: dict[str, Recipe]) -> Holding:
+    sets = _readable(found)
+    recipe = _family_of(sets[0].recipe)
+    problem = next((str(error) for _, error in found if isinstance(error, CacheError)), None)
     rows: Counter[int] = Counter()
     views: Counter[str] = Counter()
     parts = width = 0
@@ -160,7 +192,7 @@ def _hold(name: str, sets: Sequence[FeatureSet], last: dict[str, Recipe]) -> Hol
         view_rows=rows.total() - rows[0],
         width=width,
         parts=parts,
-        bytes=sum(measure_folder(each.folder) for each in sets),
+        bytes=sum(measure_folder(folder) for folder, _ in found),
         last_use=datetime.fromtimestamp(used, UTC).isoformat(timespec="seconds") if used else None,
         differences=tuple(differences(last[recipe.backbone], recipe)),
         problem=problem,

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...cache.features import FeatureSet
 from ...cache.part import Key
+from ...cache.remedies import on_store
 from ...cache.store import FeatureStore
 from ...models.backbones.taps import Tap
 from ...models.engines.engines import EngineChoice, choose_engine
@@ -103,7 +104,7 @@ def _recompute(store: FeatureStore, features: FeatureSet, count: int, seed: int,
     if not pictures:
         raise NoImages(
             f"no picture of {features.recipe.folder} is in any data set of {store.folder}: "
-            "run extract-features on their folder first"
+            f"run {on_store('extract-features IMAGES', store.folder)} on their folder first"
         )
     pictures = random.Random(seed).sample(pictures, min(count, len(pictures)))
     progress.say(f"making {len(pictures):,} rows of {features.recipe.folder} again")

@@ -15,6 +15,7 @@ from ...cache.features import FeatureSet
 from ...cache.files import partial_name, remove, remove_leftovers, writing_errors
 from ...cache.merging import merge_parts, prune_rows
 from ...cache.part import Key
+from ...cache.remedies import on_store, repair_hint
 from ...cache.store import FeatureStore
 from ...cache.verification import Verification, repair_features, verify_features
 from ..errors import InvalidRequest
@@ -27,9 +28,22 @@ from .holdings import choose_families, choose_folders, measure_folder
 class Verified:
     """One folder of features, as `cache verify` found it."""
 
-    name: str
+    folder: Path
     verification: Verification
     repaired: bool
+
+    @property
+    def name(self) -> str:
+        """Of the folder: backbone and the first digits of the digest."""
+        return self.folder.name
+
+    @property
+    def mend(self) -> str:
+        """What makes the rows anew that were taken out of use."""
+        try:
+            return f"run {FeatureSet.load(self.folder).command()}"
+        except (CacheError, OSError):
+            return "run extract-features with the options of then"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -102,7 +116,7 @@ def verify_cache(
         found = verify_features(folder)
         if found.damaged and repair:
             repair_features(folder, found)
-        verified.append(Verified(folder.name, found, bool(found.damaged) and repair))
+        verified.append(Verified(folder, found, bool(found.damaged) and repair))
     return verified
 
 
@@ -113,12 +127,10 @@ def check_verified(verified: Sequence[Verified]) -> None:
     ------
     DamagedFile
     """
-    damaged = [damage for each in verified if not each.repaired for damage in each.verification.damaged]
+    damaged = [each for each in verified if each.verification.damaged and not each.repaired]
     if damaged:
-        raise DamagedFile(
-            f"damaged files: {len(damaged):,}, the first: {damaged[0].reason.partition(';')[0]}; demijohn cache verify "
-            "--repair takes them out of use, and extract-features then makes their rows anew"
-        )
+        files = [damage.path for each in damaged for damage in each.verification.damaged]
+        raise DamagedFile(f"damaged files: {len(files):,}, the first: {files[0]}; {repair_hint(damaged[0].folder)}")
 
 
 def compact_cache(
@@ -168,8 +180,9 @@ def prune_cache(
     wanted: set[Key] = {row.key for name in kept.dataset_names() for row in kept.find_dataset(name).rows}
     if not wanted:
         raise NothingLeft(
-            f"{kept.folder} knows no data set with pictures, so that every row would go: run extract-features on the "
-            "folders that are to stay, or demijohn cache remove to remove whole feature sets"
+            f"{kept.folder} knows no data set with pictures, so that every row would go: run "
+            f"{on_store('extract-features IMAGES', kept.folder)} on the folders that are to stay, or "
+            f"{on_store('demijohn cache remove --features DIGEST', kept.folder)} to remove whole feature sets"
         )
     remove_leftovers(kept.folder / "features")
     changes = []

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from demijohn.cache import DamagedFile, StoreNotWritable
 from demijohn.cache.files import (
+    check_writable,
     machine_name,
     partial_name,
     read_json,
@@ -61,6 +62,26 @@ def failing(function: Callable[..., Any], number: int, error: BaseException) -> 
         return function(*arguments, **options)
 
     return wrapped
+
+
+def test_a_folder_that_cannot_be_written_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "store", file / "store" / "features"):
+        with pytest.raises(
+            StoreNotWritable, match=f"cannot write {folder}: {file} is a file, expected a folder; .* with --store"
+        ):
+            check_writable(folder)
+    check_writable(tmp_path / "new" / "store")
+    check_writable(tmp_path)
+    assert os.listdir(tmp_path) == ["file"]
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "injected")
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(StoreNotWritable, match=f"cannot write {tmp_path / 'new'}: Read-only file system"):
+        check_writable(tmp_path / "new")
 
 
 @pytest.mark.parametrize(("name", "number"), [("fsync", 0), ("replace", 0), ("open", 0)])

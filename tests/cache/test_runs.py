@@ -17,26 +17,27 @@ from demijohn.cache import DamagedFile, NewerFormat, Run, StoreNotWritable
 from demijohn.cache.files import machine_name
 from demijohn.cache.part import keys_to_array
 from demijohn.cache.runs import (
-    FORMAT,
     Predictions,
-    list_runs,
     new_run,
     predictions_content,
     read_predictions,
     read_run,
     run_id,
+    survey_runs,
     write_predictions,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.rows import rows
+from support.rows import RUN, rows
 
-RECORD = {"format": FORMAT, "metrics": {}}
+
+def runs_in(folder: Path) -> list[Run]:
+    return [run for _, run in survey_runs(folder) if isinstance(run, Run)]
 
 
 def make(folder: Path, **extra: object) -> None:
     with new_run(folder) as temporary:
-        (temporary / "run.json").write_text(json.dumps({**RECORD, **extra}))
+        (temporary / "run.json").write_text(json.dumps({**RUN, **extra}))
 
 
 def test_a_run_that_fails_leaves_nothing_and_an_older_one_as_it_was(tmp_path: Path) -> None:
@@ -53,17 +54,16 @@ def test_a_run_that_fails_leaves_nothing_and_an_older_one_as_it_was(tmp_path: Pa
         fail(tmp_path / "a")
     assert read_run(tmp_path / "a").record["number"] == 1
     make(tmp_path / "a", number=2)
-    assert [run.record["number"] for run in list_runs(tmp_path)] == [2]
+    assert [run.record["number"] for run in runs_in(tmp_path)] == [2]
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_run_of_format_1_is_read_as_one_of_the_pictures_themselves(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "metrics": {}, "backbone": "xception"}))
-    record = read_run(tmp_path).record
-    assert record == {
-        "format": 1,
-        "metrics": {},
-        "backbone": "xception",
+    later = ("inputs", "views", "request")
+    old = {name: value for name, value in RUN.items() if name not in later} | {"format": 1, "backbone": "xception"}
+    (tmp_path / "run.json").write_text(json.dumps(old))
+    assert read_run(tmp_path).record == {
+        **old,
         "inputs": "xception",
         "views": 1,
         "augment": "none",
@@ -80,10 +80,10 @@ def test_unfinished_runs_are_not_listed(tmp_path: Path) -> None:
     make(tmp_path / "b")
     make(tmp_path / "a")
     (tmp_path / "c.host.1.partial").mkdir()
-    (tmp_path / "c.host.1.partial" / "run.json").write_text(json.dumps(RECORD))
+    (tmp_path / "c.host.1.partial" / "run.json").write_text(json.dumps(RUN))
     (tmp_path / "empty").mkdir()
-    assert [run.id for run in list_runs(tmp_path)] == ["a", "b"]
-    assert list_runs(tmp_path / "none") == []
+    assert [run.id for run in runs_in(tmp_path)] == ["a", "b"]
+    assert runs_in(tmp_path / "none") == []
 
 
 def test_predictions_round_trip(tmp_path: Path) -> None:
@@ -111,17 +111,42 @@ def test_an_id_depends_on_every_input_and_not_on_their_order() -> None:
     assert one != run_id("svm", "xception", {"seed": 1, "c": 1.0})
 
 
-def test_what_is_no_run_is_told(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(DamagedFile, match="expected format and metrics"):
-        read_run(tmp_path)
-    (tmp_path / "run.json").write_text(json.dumps({**RECORD, "format": 99}))
-    with pytest.raises(NewerFormat):
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "found nothing"),
+        (json.dumps(RUN).encode()[:-9], "found what is none"),
+        (b"\xff\xfe", "found what is none"),
+        (b"[]", "found list"),
+        (b"{}", "missing, or not what a run has: format, run,"),
+        (json.dumps({**RUN, "format": "3"}).encode(), "a run has: format;"),
+        (json.dumps({**RUN, "seed": None, "metrics": []}).encode(), "a run has: seed, metrics;"),
+        (json.dumps({**RUN, "metrics": {"train": 3}}).encode(), "metrics.train, metrics.validation, metrics.test;"),
+    ],
+    ids=["empty", "cut", "no text", "no object", "no record", "format", "kinds", "metrics"],
+)
+def test_what_is_no_run_is_told_and_hides_no_other(content: bytes, found: str, tmp_path: Path) -> None:
+    make(tmp_path / "b")
+    bad = tmp_path / "a"
+    bad.mkdir()
+    (bad / "run.json").write_bytes(content)
+    with pytest.raises(DamagedFile) as caught:
+        read_run(bad)
+    assert str(caught.value).startswith(f"{bad / 'run.json'} is damaged: ")
+    assert found in str(caught.value)
+    assert str(caught.value).endswith(f"; remove the run's folder {bad}, or train it again")
+    [(folder, error), (_, run)] = survey_runs(tmp_path)
+    assert (folder, type(error), run) == (bad, DamagedFile, read_run(tmp_path / "b"))
+
+
+def test_a_run_of_a_later_format_is_told(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({**RUN, "format": 99}))
+    with pytest.raises(NewerFormat, match="has format 99, this demijohn reads up to 3: install a newer demijohn"):
         read_run(tmp_path)
 
 
 def test_a_head_without_epochs_has_no_history(tmp_path: Path) -> None:
-    run = Run("a", tmp_path, RECORD)
+    run = Run("a", tmp_path, RUN)
     assert run.history == {}
     (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
     assert run.history == {"epoch": [1.0, 2.0], "loss": [0.5, 0.25]}
@@ -129,29 +154,29 @@ def test_a_head_without_epochs_has_no_history(tmp_path: Path) -> None:
 
 def test_a_run_replaces_the_older_one_whole(tmp_path: Path) -> None:
     with new_run(tmp_path / "a") as temporary:
-        (temporary / "run.json").write_text(json.dumps(RECORD))
+        (temporary / "run.json").write_text(json.dumps(RUN))
         (temporary / "history.csv").write_text("epoch\n1\n")
     with new_run(tmp_path / "a") as temporary:
         assert list(temporary.iterdir()) == []
         assert (tmp_path / "a" / "history.csv").exists()
-        (temporary / "run.json").write_text(json.dumps({**RECORD, "new": True}))
+        (temporary / "run.json").write_text(json.dumps({**RUN, "new": True}))
     assert os.listdir(tmp_path / "a") == ["run.json"]
     assert read_run(tmp_path / "a").record["new"] is True
 
 
 def test_a_run_is_not_seen_before_it_is_complete(tmp_path: Path) -> None:
     with new_run(tmp_path / "runs" / "a") as temporary:
-        (temporary / "run.json").write_text(json.dumps(RECORD))
-        assert list_runs(tmp_path / "runs") == []
+        (temporary / "run.json").write_text(json.dumps(RUN))
+        assert runs_in(tmp_path / "runs") == []
         assert not (tmp_path / "runs" / "a").exists()
-    assert [run.id for run in list_runs(tmp_path / "runs")] == ["a"]
+    assert [run.id for run in runs_in(tmp_path / "runs")] == ["a"]
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
 def test_an_error_leaves_the_older_run_and_nothing_else(tmp_path: Path, kind: type[BaseException]) -> None:
     def fail() -> None:
         with new_run(tmp_path / "a") as temporary:
-            (temporary / "run.json").write_text(json.dumps({**RECORD, "number": 2}))
+            (temporary / "run.json").write_text(json.dumps({**RUN, "number": 2}))
             raise kind
 
     with pytest.raises(kind):
@@ -161,7 +186,7 @@ def test_an_error_leaves_the_older_run_and_nothing_else(tmp_path: Path, kind: ty
     with pytest.raises(kind):
         fail()
     assert os.listdir(tmp_path) == ["a"]
-    assert read_run(tmp_path / "a").record == {**RECORD, "number": 1}
+    assert read_run(tmp_path / "a").record == {**RUN, "number": 1}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
@@ -204,10 +229,10 @@ def test_what_a_killed_process_left_is_removed_by_the_next_run(tmp_path: Path) -
     living = tmp_path / f"a.{machine_name()}.{os.getppid()}.partial"
     for folder in (left, living):
         folder.mkdir()
-        (folder / "run.json").write_text(json.dumps(RECORD))
+        (folder / "run.json").write_text(json.dumps(RUN))
     make(tmp_path / "b")
     assert sorted(os.listdir(tmp_path)) == sorted([living.name, "b"])
-    assert [run.id for run in list_runs(tmp_path)] == ["b"]
+    assert [run.id for run in runs_in(tmp_path)] == ["b"]
 
 
 def predictions(count: int, classes: int, are_probabilities: bool) -> Predictions:
@@ -247,7 +272,7 @@ def test_what_is_out_of_fold_is_said_and_belongs_to_the_content(tmp_path: Path) 
         (tmp_path / name).mkdir()
         write_predictions(tmp_path / name / "predictions.h5", made)
         assert read_predictions(tmp_path / name / "predictions.h5").out_of_fold is made.out_of_fold
-        contents.append(predictions_content(Run(name, tmp_path / name, RECORD)))
+        contents.append(predictions_content(Run(name, tmp_path / name, RUN)))
     assert contents[0] != contents[1]
     # As it was before there were folds.
     with h5py.File(tmp_path / "plain" / "predictions.h5", "r+") as file:

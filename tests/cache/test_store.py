@@ -1,5 +1,6 @@
 """The store finds what fits, lists what there is, and creates nothing by being asked."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from demijohn.cache import (
 )
 from demijohn.cache.index import hash_file
 from demijohn.cache.runs import new_run
-from support.rows import PROBE, recipe, rows
+from support.rows import PROBE, RUN, recipe, rows
 
 
 def fill(folder: Path, *backbones: str) -> FeatureStore:
@@ -35,9 +36,10 @@ def test_asking_creates_nothing(tmp_path: Path) -> None:
     assert (store.feature_sets(), store.dataset_names(), store.runs(), store.refusals()) == ([], [], [], [])
     assert store.find_run("x") is None
     assert store.dataset_origin("x") is None
-    with pytest.raises(UnknownFeatures, match="run extract-features IMAGES first"):
+    first = f"run extract-features IMAGES --store {tmp_path / 'store'} first$"
+    with pytest.raises(UnknownFeatures, match=first):
         store.find_feature_set()
-    with pytest.raises(UnknownDataset, match="run extract-features IMAGES first"):
+    with pytest.raises(UnknownDataset, match=first):
         store.find_dataset()
     assert not (tmp_path / "store").exists()
 
@@ -97,7 +99,9 @@ def test_data_sets_are_found_by_name_or_when_alone(tmp_path: Path) -> None:
     assert store.find_dataset() == datasets[0]
     store.save_dataset(datasets[1])
     assert store.find_dataset("two") == datasets[1]
-    with pytest.raises(UnknownDataset, match="2 data sets: one, two; choose one with --dataset"):
+    with pytest.raises(
+        UnknownDataset, match=r"2 data sets: one, two; choose one with --dataset NAME, in Python with dataset=NAME$"
+    ):
         store.find_dataset()
     with pytest.raises(UnknownDataset, match="no data set three: expected one of one, two"):
         store.find_dataset("three")
@@ -172,7 +176,7 @@ def test_runs_are_found_by_id(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     for run in ("b", "a"):
         with new_run(store.run_folder(run)) as folder:
-            (folder / "run.json").write_text('{"format": 2, "metrics": {}}')
+            (folder / "run.json").write_text(json.dumps(RUN))
     assert [run.id for run in store.runs()] == ["a", "b"]
     assert (store.find_run("a"), store.find_run("c")) == (store.runs()[0], None)
 

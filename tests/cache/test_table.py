@@ -62,7 +62,7 @@ def test_paths_and_order_do_not_count_and_the_rest_does(table: list[Row]) -> Non
 def test_a_damaged_table_says_how_to_get_it_back(tmp_path: Path, text: str) -> None:
     write_dataset(tmp_path, DATASET)
     (tmp_path / "d.csv").write_text(text)
-    with pytest.raises(DamagedFile, match="run extract-features /photos --dataset d"):
+    with pytest.raises(DamagedFile, match=f"run extract-features /photos --dataset d --store {tmp_path.parent}"):
         read_dataset(tmp_path, "d")
     assert read_origin(tmp_path, "d").seed == 3
 

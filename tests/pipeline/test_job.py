@@ -1,18 +1,22 @@
 """The whole job with the real network, on real pictures."""
 
 import csv
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
-from demijohn.cache import FeatureStore
+from demijohn.cache import FeatureStore, StoreNotWritable, files
 from demijohn.cache.part import keys_from_array
 from demijohn.models import BACKBONES, load_extractor, load_head, locate_weights
 from demijohn.models.engines.engines import make_engine
-from demijohn.pipeline import run
+from demijohn.pipeline import NotTrainable, extract_features, run, train_head
+from demijohn.pipeline.extraction import frozen
 from demijohn.pipeline.pictures.images import decode_image
+from demijohn.pipeline.training import training
 from PIL import Image
 from sklearn.datasets import load_digits
+from support.pictures import encode, picture
 
 
 def write_digits(root: Path, count: int) -> Path:
@@ -22,6 +26,62 @@ def write_digits(root: Path, count: int) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((255 - digits.images[number] * 255 / 16).astype(np.uint8)).save(path)
     return root
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (("1.png", "2.png"), "has no labels: expected class folders such as .*/cats/1.jpg; sort the pictures"),
+        (("cats/1.png", "cats/2.png", "3.png"), r"two classes with training pictures .* found one \(cats\): add"),
+        (("train/cats/1.png", "test/cats/2.png", "test/dogs/3.png"), r"found one \(cats\)"),
+        (("cat.1.png", "cat.2.png", "dog.1.png", "dog.2.png"), "--label-pattern .* takes them"),
+    ],
+    ids=["flat", "one class", "one class to train", "labels in names"],
+)
+def test_what_cannot_be_trained_on_is_told_before_a_network_is_looked_for(
+    paths: tuple[str, ...], message: str, swift: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, path in enumerate(paths):
+        (tmp_path / "photos" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / path).write_bytes(encode(picture(number)))
+    with monkeypatch.context() as patch:
+        patch.setattr(frozen, "locate_weights", lambda *_: pytest.fail("a network was looked for"))
+        with pytest.raises(NotTrainable, match=message):
+            run(tmp_path / "photos", backbones=[swift], weights="random", store=tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+    # Features alone can be had of them.
+    assert extract_features(tmp_path / "photos", backbone=swift, weights="random", store=tmp_path / "store").rows
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(
+    swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, store, tiny = tmp_path / "file", tmp_path / "store", {"backbone": swift, "weights": "random"}
+    file.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(frozen, "locate_weights", lambda *_: pytest.fail("a network was looked for"))
+        with pytest.raises(StoreNotWritable, match=f"{file} is a file"):
+            extract_features(photos, store=file, **tiny)
+        with pytest.raises(StoreNotWritable, match="--results"):
+            run(photos, backbones=[swift], weights="random", store=store, results=file)
+    extract_features(photos, store=store, **tiny)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "learn", lambda *_: pytest.fail("a head was trained"))
+        with pytest.raises(StoreNotWritable, match="--results"):
+            train_head("logistic", store=store, results=file)
+    # A store that lacks nothing is not written.
+    with monkeypatch.context() as patch:
+        patch.setattr(files.tempfile, "mkdtemp", lambda **_: pytest.fail("the store was written"))
+        extract_features(photos, store=store, **tiny)
+        (photos / "red" / "new.png").write_bytes(encode(picture(9)))
+        patch.setattr(frozen.FrozenBackbone, "start", lambda *_, **__: pytest.fail("a network was started"))
+        patch.setattr(files.tempfile, "mkdtemp", _refuse)
+        with pytest.raises(StoreNotWritable, match=f"cannot write {store / 'features'}: Read-only file system"):
+            extract_features(photos, store=store, **tiny)
+
+
+def _refuse(**_: object) -> None:
+    raise OSError(errno.EROFS, "injected")
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,25 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from demijohn.cache import FeatureSet, FeatureStore, Key, Recipe
+from demijohn.cache import SPLITS, FeatureSet, FeatureStore, Key, Recipe
 from demijohn.cache.probe import Probe
+from demijohn.cache.runs import FORMAT
 from demijohn.cache.writer import FeatureWriter
 from numpy.typing import NDArray
 
 WIDTH = 5
 PROBE = Probe({"picture": np.arange(WIDTH, dtype=np.float32)})
+
+
+RUN = {
+    **dict.fromkeys(("run", "backbone", "inputs", "head", "dataset", "features_digest", "examples_digest"), "x"),
+    **{name: {} for name in ("settings", "found", "request")},
+    **{name: [] for name in ("classes", "warnings")},
+    **dict.fromkeys(("seed", "views", "seconds"), 1),
+    "format": FORMAT,
+    "metrics": {split: {"images": 0, "accuracy": None, "macro_f1": None} for split in SPLITS},
+}
+"""The record of a run that says nothing."""
 
 
 def key(number: int) -> Key:

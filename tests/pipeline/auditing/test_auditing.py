@@ -178,7 +178,7 @@ def test_pictures_without_labels_are_audited(tiny: str, tmp_path: Path) -> None:
 def test_what_is_not_known_or_not_one_is_an_error(tiny: str, store: Path, planted: Path) -> None:
     with pytest.raises(UnknownDataset, match="expected one of planted"):
         audit(store=store, dataset="other")
-    with pytest.raises(UnknownDataset, match="run extract-features IMAGES first"):
+    with pytest.raises(UnknownDataset, match="run extract-features IMAGES --store"):
         audit(store=store / "nowhere")
     extract_features(planted, backbone=tiny, weights="random:1", store=store)
     with pytest.raises(UnknownFeatures, match="choose one with --features DIGEST"):

@@ -209,7 +209,7 @@ def test_a_table_without_a_label_is_told_where_to_write_it(tiny: str, photos: Pa
     (tmp_path / "study.csv").write_text("path,label\nphotos/red/000.png,\n")
     extract(tmp_path / "study.csv", tmp_path / "store")
     with pytest.raises(
-        NotTrainable, match=r"in the column label of .*study\.csv, found empty cells; fill them and run"
+        NotTrainable, match=r"in the column label of .*study\.csv, found empty cells; fill them and extract again"
     ):
         train_head("logistic", store=tmp_path / "store")
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from demijohn.cache.part import keys_from_array
 from demijohn.models import HEADS, UnsuitableSetting
 from demijohn.models.backbones.backbones import BACKBONES
 from demijohn.models.backend import import_keras
-from demijohn.models.networks.artefacts import ARTEFACTS
+from demijohn.models.networks.artefacts import ARTEFACTS, Artefact
 from demijohn.pipeline import Export, InvalidRequest, NoImages, OtherPredictions, export, extract_features, train_head
 from demijohn.pipeline.deployment import exporting
 from demijohn.pipeline.deployment.prediction_script import load_script, render_script
+from demijohn.pipeline.progress import Silent
 from support.commands import run
 from support.pictures import encode, picture
 from support.standin import TINY
@@ -217,6 +218,32 @@ def test_a_failure_leaves_an_earlier_export_as_it_was(
     assert leftovers(tmp_path) == ["out"]
 
 
+def test_what_was_exported_earlier_is_named_where_it_is_replaced(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logistic: str
+) -> None:
+    monkeypatch.setattr(exporting, "_write", lambda folder, _store, _source, artefacts, *_: _pretend(folder, artefacts))
+    told: list[str] = []
+
+    class Listening(Silent):
+        def warn(self, text: str) -> None:
+            told.append(text)
+
+    def write(*formats: str) -> tuple[str, ...]:
+        return export(logistic, to=tmp_path / "out", formats=formats, store=store, progress=Listening()).replaced
+
+    assert (write("keras", "onnx"), told) == ((), [])
+    assert write("keras", "onnx") == ("model.keras", "model.onnx")
+    assert told == ["replaced the earlier export: model.keras, model.onnx"]
+    assert write("onnx") == ("model.keras", "model.onnx")
+    assert told[1] == f"{told[0]}; gone: model.keras (--format keras,onnx writes all together)"
+
+
+def _pretend(folder: Path, artefacts: Sequence[Artefact]) -> dict[str, object]:
+    for name in ("export.json", *(each.file for each in artefacts)):
+        (folder / name).touch()
+    return {}
+
+
 def test_a_folder_with_something_else_is_refused(store: Path, tmp_path: Path, logistic: str) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(InvalidRequest, match="is there and no earlier export: name a new folder with --to"):
@@ -288,7 +315,7 @@ def test_the_command_answers_with_json_alone(store: Path, tmp_path: Path, logist
     done = run("export", *words, "--to", tmp_path / "out", "--json", "--quiet")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["folder"] == str(tmp_path / "out")
+    assert (answer["folder"], answer["replaced"]) == (str(tmp_path / "out"), [])
     assert [each["pictures"] for each in answer["artefacts"]] == [3]
     assert done.stderr == ""
     told = run("export", *words, "--to", tmp_path / "out").stdout

@@ -1,16 +1,19 @@
 """The report: best by validation first, runs of another state apart, names as data."""
 
 import csv
+import html
 import io
 import json
 import re
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from demijohn.cache import FeatureStore
+from demijohn.cache import DamagedFile, FeatureStore
 from demijohn.pipeline import InvalidRequest, NotReached, extract_features, report_heads, train_head
+from demijohn.pipeline.commands.answers import print_comparison
 from demijohn.pipeline.reporting.report import Report
 from PIL import Image
 from support.pictures import COLOURS, encode, picture, write_classes
@@ -133,13 +136,6 @@ def test_files_that_could_not_be_opened_are_in_the_report(tiny: str, photos: Pat
     assert report_heads(store=tmp_path / "store").to_json()["skipped"] == [
         {"path": "red/gone.jpg", "reason": "a broken link"}
     ]
-
-
-@pytest.mark.slow
-def test_no_runs_is_an_error(tiny: str, photos: Path, tmp_path: Path) -> None:
-    extract_features(photos, backbone=tiny, weights="random", store=tmp_path / "store")
-    with pytest.raises(InvalidRequest, match="run train-head first"):
-        report_heads(store=tmp_path / "store")
 
 
 @pytest.mark.slow
@@ -266,6 +262,33 @@ def test_reports_of_two_data_sets_stand_side_by_side(tmp_path: Path) -> None:
     second = report_heads(store=store.folder, dataset="other")
     assert "run-other" in (second.folder / "index.html").read_text()
     assert before == {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
+
+
+def test_a_damaged_run_is_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = make_store(tmp_path / "store", images=(12, 12, 12))
+    ground = find_ground(store)
+    good, bad = (add_run(store, name, predict(ground, 0.9, seed=1), ground).id for name in ("good", "bad"))
+    file = store.run_folder(bad) / "run.json"
+    file.write_text(file.read_text()[:-20])
+    report = report_heads(store=store.folder)
+    assert [run.id for run in report.runs] == [good]
+    [left_out] = json.loads((report.folder / "report.json").read_text())["left_out"]
+    assert left_out["run"] == bad
+    assert f"{file} is damaged: expected a JSON object" in left_out["reason"]
+    assert left_out["reason"].endswith(f"; remove the run's folder {file.parent}, or train it again")
+    print_comparison(report)
+    assert f"! left out: {left_out['reason']}" in capsys.readouterr().out
+    for name in ("report.md", "index.html"):
+        text = html.unescape((report.folder / name).read_text()).replace("\\", "")
+        assert f"remove the run's folder {file.parent}" in text, name
+    with pytest.raises(DamagedFile, match="or train it again"):
+        report_heads(store=store.folder, runs=[bad])
+    shutil.rmtree(store.run_folder(good))
+    with pytest.raises(InvalidRequest, match=r"no head .* yet \(runs that cannot be read: 1; .* train it again\): run"):
+        report_heads(store=store.folder)
+    shutil.rmtree(file.parent)
+    with pytest.raises(InvalidRequest, match=f"made yet: run train-head --store {store.folder} first"):
+        report_heads(store=store.folder)
 
 
 @pytest.mark.slow

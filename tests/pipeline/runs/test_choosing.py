@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demijohn.cache import FeatureStore, Run, UnknownDataset, UnknownRun
+from demijohn.cache import DamagedFile, FeatureStore, Run, UnknownDataset, UnknownRun
 from demijohn.pipeline import extract_features, train_head
 from demijohn.pipeline.progress import SILENT
 from demijohn.pipeline.runs.choosing import choose_run, rank_runs
@@ -74,7 +74,7 @@ def test_of_equals_the_surer_comes_first_whatever_it_is_called() -> None:
 
 
 def test_what_is_not_there_is_told_with_what_is(store: Path, photos: Path, swift: str) -> None:
-    with pytest.raises(UnknownRun, match="holds no run of the data set photos yet: run train-head first"):
+    with pytest.raises(UnknownRun, match=r"holds no run of the data set photos yet: run train-head --store .* first"):
         choose(store, "best")
     with pytest.raises(UnknownRun, match="holds no run yet"):
         choose(store, "logistic")
@@ -92,6 +92,23 @@ def test_what_is_not_there_is_told_with_what_is(store: Path, photos: Path, swift
     with pytest.raises(UnknownDataset, match="choose one with --dataset"):
         choose(store, "best")
     assert choose(store, "best", dataset="photos") in runs
+
+
+def test_a_damaged_run_is_never_the_best_and_says_so_where_it_is_named(store: Path) -> None:
+    good, bad = (train_head("logistic", store=store, seed=seed).id for seed in (0, 1))
+    judge(store, bad, 1.0)
+    file = store / "runs" / bad / "run.json"
+    file.write_text(file.read_text()[:-9])
+    listener = Listener()
+    assert choose(store, "best", listener) == good
+    assert f"left out: {file} is damaged" in listener.told[0]
+    for name in (bad, bad[:-1]):
+        with pytest.raises(DamagedFile, match=f"remove the run's folder {file.parent}, or train it again"):
+            choose(store, name)
+    assert train_head("logistic", store=store, seed=1, progress=listener).id == bad
+    assert "is damaged" in listener.told[-2]
+    assert listener.told[-2].endswith("it is trained again")
+    assert choose(store, bad) == bad
 
 
 def test_an_outdated_run_is_never_the_best_and_says_so_where_it_is_named(store: Path, photos: Path, swift: str) -> None:

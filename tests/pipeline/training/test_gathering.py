@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from demijohn.cache import FeatureStore
+from demijohn.cache import FeatureStore, StoreNotWritable
 from demijohn.cache.runs import Run, read_predictions
 from demijohn.models.heads import linear
 from demijohn.models.heads.heads import HEADS
@@ -175,7 +175,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
         train(store, "logistic", results=tmp_path / "full", memory=LITTLE)
     assert os.listdir(tmp_path / "full") == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidRequest, match="File exists"):
+    with pytest.raises(StoreNotWritable, match="is a file, expected a folder"):
         train(store, "logistic", results=tmp_path / "file", memory=LITTLE)
 
 

@@ -106,11 +106,32 @@ def test_sets_and_tables_are_chosen_as_by_the_other_commands(mine: Path, photos:
             move(URL, store=mine, dataset="third")
 
 
+def test_a_set_travels_with_its_views_in_both_directions(swift: str, photos: Path, tmp_path: Path) -> None:
+    mine, url = tmp_path / "mine", f"file://{tmp_path}/shared"
+    extract(photos, mine, weights="random:1")
+    [other] = FeatureStore(mine).feature_sets()
+    extract(photos, mine, views=2)
+    family = [each for each in FeatureStore(mine).feature_sets() if each.digest != other.digest]
+    assert sorted(each.recipe.view for each in family) == [0, 1]
+    for each in family:
+        sent = push_cache(url, store=mine, features=each.digest)
+        assert {one.name for one in sent.feature_sets} == {one.folder.name for one in family}
+    push_cache(url, store=mine)
+    for each in family:
+        got = pull_cache(url, store=tmp_path / each.digest, features=each.digest[:8])
+        assert {one.name: one.rows for one in got.feature_sets} == {one.folder.name: len(one.keys()) for one in family}
+    # A recipe that cannot be read hides no other set, and is told where it is asked for.
+    (tmp_path / "shared" / "features" / other.folder.name / "recipe.json").write_text("{")
+    assert len(pull_cache(url, store=tmp_path / "last", features=family[0].digest).feature_sets) == 2
+    with pytest.raises(DamagedFile, match=r"refused: 1, the first: .*recipe\.json is damaged"):
+        pull_cache(url, store=tmp_path / "last").check()
+
+
 def test_what_cannot_be_used_is_told(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidRequest, match="expected one such as s3://bucket/cache"):
         push_cache("/mnt/cache", store=mine)
     for move in (push_cache, pull_cache):
-        with pytest.raises((Unreachable, UnknownFeatures), match=r"not there|holds no such features"):
+        with pytest.raises((Unreachable, UnknownFeatures), match=r"not there|holds no features"):
             move("s3://no-such-bucket/cache", store=mine)
         with pytest.raises(Unreachable, match="credentials in the environment"):
             move("https://me:word@host/cache", store=mine)

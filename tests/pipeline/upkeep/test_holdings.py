@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from demijohn.cache import DamagedFile, FeatureStore, UnknownFeatures
 from demijohn.pipeline import (
     Extraction,
     check_verified,
+    compact_cache,
     extract_features,
     list_features,
+    prune_cache,
+    push_cache,
+    recompute_rows,
     remove_features,
     train_head,
     verify_cache,
@@ -26,6 +31,7 @@ def extract(photos: Path, store: Path, **arguments: Any) -> Extraction:
 
 def test_the_list_says_what_there_is_and_in_what_it_differs(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
+    store.mkdir()
     assert list_features(store=store) == []
     extract(photos, store)
     extract(photos, store, weights="random:1")
@@ -90,10 +96,26 @@ def test_a_family_is_one_with_its_views(
     assert [each.digest for each in list_features(store=store)] == [other.digest]
 
 
+def test_a_store_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    for care in (list_features, verify_cache, compact_cache, prune_cache):
+        with pytest.raises(UnknownFeatures, match=f"there is no store {tmp_path / 'none'}: .* --store DIR"):
+            care(store=tmp_path / "none")
+    for move in (partial(remove_features, backbone="tiny"), partial(recompute_rows, 1)):
+        with pytest.raises(UnknownFeatures, match="there is no store"):
+            move(store=tmp_path / "none")
+    with pytest.raises(UnknownFeatures, match="there is no store"):
+        push_cache(f"file://{tmp_path}/shared", store=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_views_whose_pictures_are_gone_are_still_a_family(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     done = extract(photos, store, views=2)
     first = FeatureStore(store).find_feature_set()
+    (first.folder / "recipe.json").write_text("{")
+    (held,) = list_features(store=store)
+    assert (held.digest, held.rows, held.views) == (done.digest, 0, {"standard": 1})
+    assert f"{first.folder / 'recipe.json'} is damaged" in (held.problem or "")
     first.folder.rename(tmp_path / "elsewhere")
     (held,) = list_features(store=store)
     assert (held.digest, held.rows, held.views) == (done.digest, 0, {"standard": 1})

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from demijohn.cache import DamagedFile, FeatureStore, NothingLeft, UnknownFeatures
 from demijohn.cache.part import open_part
 from demijohn.cache.verification import verify_features
@@ -15,6 +17,7 @@ from demijohn.pipeline import (
     Extraction,
     InvalidRequest,
     check_verified,
+    cli,
     compact_cache,
     export_cache,
     extract_features,
@@ -24,6 +27,7 @@ from demijohn.pipeline import (
     train_head,
     verify_cache,
 )
+from demijohn.pipeline.commands.answers import print_verified
 from support.pictures import encode, picture
 
 
@@ -64,6 +68,27 @@ def test_damage_is_found_taken_out_of_use_and_made_anew(swift: str, photos: Path
     assert FeatureStore(store).find_feature_set().read(keys).tobytes() == rows
     prune_cache(store=store)
     assert not (path.parent.parent / "damaged").exists()
+
+
+def test_the_commands_that_mend_damage_work_as_they_are_told(
+    swift: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "my store"
+    extract(photos, store)
+    path = damage(store)
+    verified = verify_cache(store=store)
+    print_verified(verified)
+    with pytest.raises(DamagedFile) as caught:
+        check_verified(verified)
+    assert capsys.readouterr().out.count("checksum") == 1
+    assert "checksum" not in str(caught.value)
+    told = str(caught.value).partition("; run ")[2].partition(",")[0]
+    assert told == f"demijohn cache verify --repair --store '{store}'"
+    repaired = CliRunner().invoke(cli.demijohn, shlex.split(told)[1:], catch_exceptions=False)
+    assert not path.exists()
+    again = repaired.output.partition("to make the missing rows anew, run ")[2].splitlines()[0]
+    CliRunner().invoke(cli.demijohn, shlex.split(again), catch_exceptions=False)
+    assert len(FeatureStore(store).find_feature_set().keys()) == 36
 
 
 @pytest.mark.parametrize("make", ["foreign", "truncated", "newer", "of another set"])
