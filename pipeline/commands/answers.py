@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..units import format_size
+from ..units import format_size, format_time
 from .terminal import print_caption, print_notes, print_table
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def print_holdings(holdings: Sequence["Holding"], store: str) -> None:
             f"{holding.width:,}",
             f"{holding.parts:,}",
             format_size(holding.bytes),
-            (holding.last_use or "-")[:16].replace("T", " "),
+            format_time(holding.last_use) if holding.last_use else "-",
             holding.problem or "; ".join(holding.differences) or "-",
         ]
         for holding in holdings

@@ -37,7 +37,7 @@ def _png(_context: click.Context, option: click.Parameter, path: Path | None) ->
     return path
 
 
-@click.command("predict")
+@click.command("predict", short_help="Tell the class of pictures, with its probability.")
 @click.argument("images", nargs=-1, required=True)
 @options.chosen_run
 @options.dataset

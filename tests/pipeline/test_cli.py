@@ -268,3 +268,13 @@ def test_mistakes_in_the_care_of_a_store(words: tuple[str, ...], status: int, me
     process = start(*words, cwd=tmp_path, stdin=subprocess.DEVNULL)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, message in err, out, "Traceback" in err) == (status, True, "", False), err
+
+
+@pytest.mark.parametrize("name", ["extract-features", "train-head", "run"])
+def test_every_option_is_told_once_whatever_its_section(name: str) -> None:
+    command = cli.demijohn.commands[name]
+    words = CliRunner().invoke(cli.demijohn, [name, "--help"]).output.split()
+    for param in command.params:
+        if isinstance(param, click.Option):
+            assert words.count(param.opts[0]) >= 1, param.opts
+    assert words.count("--store") == 1
