@@ -2,6 +2,7 @@
 
     python benchmarks/extract.py limit   [BACKBONE ...]
     python benchmarks/extract.py rivals  [BACKBONE ...]
+    python benchmarks/extract.py peak    [BACKBONE ...]
     python benchmarks/extract.py growth | memory | rescan | few
     python benchmarks/extract.py all
 
@@ -10,6 +11,8 @@ limit    the whole job from JPEG files to a committed store, against its physica
 rivals   whole jobs of others (benchmarks/rivals.py), each in a process of its own; those whose packages
          are not installed are left out; --ways NAME ... takes some of them; --torch PYTHON and
          --onnx PYTHON name environments that have them
+peak     the most memory that extract-features takes, as whole processes: in the run that compiles the network,
+         and in another one that finds it compiled
 growth   seconds per picture and peak memory for 250 to 4,000 pictures
 memory   resident memory after 100 to 10,000 batches of a small network, beside repeated model.predict, and
          what of it a full collection of garbage gives back
@@ -42,6 +45,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+PARTS = ("limit", "rivals", "peak", "growth", "memory", "rescan", "few")
 BACKBONES = ("xception", "resnet50", "mobilenet-v2", "efficientnet-lite0")
 COUNTS = {"xception": 72, "resnet50": 96}
 """Pictures of the slower ones, of others 384; whole batches of every engine."""
@@ -60,7 +64,7 @@ OURS = ("demijohn-tensorflow", "demijohn-openvino")
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("limit", "rivals", "growth", "memory", "rescan", "few", "all"))
+    parser.add_argument("what", nargs="?", choices=(*PARTS, "all"))
     parser.add_argument("backbones", nargs="*", default=BACKBONES)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
@@ -77,15 +81,8 @@ def main() -> None:
         print(__doc__)
         return
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.platform()}\n")
-    parts: dict[str, Callable[[Any, Path], None]] = {
-        "limit": limit,
-        "rivals": rivals,
-        "growth": growth,
-        "memory": memory,
-        "rescan": rescan,
-        "few": few,
-    }
-    for name, part in parts.items():
+    parts: list[Callable[[Any, Path], None]] = [limit, rivals, peak, growth, memory, rescan, few]
+    for name, part in zip(PARTS, parts, strict=True):
         if asked.what in (name, "all"):
             with tempfile.TemporaryDirectory() as folder:
                 part(asked, Path(folder))
@@ -221,6 +218,24 @@ def _rival(python: str, way: str, backbone: str, pictures: Path, count: int) -> 
     return result
 
 
+def peak(asked: Any, folder: Path) -> None:
+    """Print the most memory of a run that compiles the network, and of one that need not."""
+    print("| backbone | engine | peak of the first run | of another run |")
+    print("| --- | --- | --- | --- |")
+    for backbone, _, pictures in _tasks(asked, folder):
+        for engine in ("tensorflow", "openvino"):
+            store = folder / f"{backbone}-{engine}"
+            options = ["--backbone", backbone, "--weights", weights_of(backbone), "--engine", engine, "--quiet"]
+            most = []
+            for _ in range(2):
+                shutil.rmtree(store / "features", ignore_errors=True)
+                process = subprocess.Popen(_command("extract-features", pictures, *options, "--store", store))
+                _, status, usage = os.wait4(process.pid, 0)
+                assert status == 0
+                most.append(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9)
+            print(f"| {backbone} | {engine} | {most[0]:.2f} GB | {most[1]:.2f} GB |", flush=True)
+
+
 def at_most(most: int, sizes: tuple[int, ...]) -> list[int]:
     """Return the sizes that are no larger than asked for; the smallest is always there."""
     return [size for size in sizes if size <= max(most, sizes[0])]
@@ -294,11 +309,15 @@ def _resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def _command(*arguments: str | Path) -> list[str]:
+    code = "import sys; from demijohn.pipeline.cli import main; sys.argv[0] = 'demijohn'; main()"
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
 def _time_command(*arguments: str | Path) -> float:
     """Return the wall time of a command as a whole process."""
-    code = "import sys; from demijohn.pipeline.cli import main; sys.argv[0] = 'demijohn'; main()"
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True)
+    subprocess.run(_command(*arguments), check=True, capture_output=True)
     return time.perf_counter() - started
 
 

@@ -59,14 +59,14 @@ def main() -> None:
         folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary) / "store"
         store = FeatureStore(folder) if folder.is_dir() else make(folder)
         last = RUNS - 1
-        for path in (store.report_folder, store.run_folder(f"run{last:02d}")):
+        for path in (store.report_folder("made"), store.run_folder(f"run{last:02d}")):
             shutil.rmtree(path, ignore_errors=True)
         print(f"| {last} runs, {IMAGES[2]:,} test pictures each | seconds |\n|---|---|")
         report(store, "the first time: controls, twins and learning curve, too")
         report(store, "again")
         add(store, last)
         report(store, "after one more run")
-        for path in (store.report_folder / "kept" / "made").glob("run-*"):
+        for path in (store.report_folder("made") / "kept").glob("run-*"):
             path.unlink()
         report(store, f"all {RUNS} runs, where controls, twins and curve are kept")
 

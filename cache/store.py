@@ -50,10 +50,9 @@ class FeatureStore:
         """Compiled backbones."""
         return CompiledForms(self.folder / "engines")
 
-    @property
-    def report_folder(self) -> Path:
-        """Where the report is written."""
-        return self.results / "report"
+    def report_folder(self, dataset: str) -> Path:
+        """Return where the report of a data set is written."""
+        return self.results / "report" / dataset
 
     def check_writable(self, what: Literal["features", "runs"]) -> None:
         """Raise where nothing of a kind can be kept.

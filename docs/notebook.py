@@ -62,7 +62,8 @@ for run in runs:
 # %% [markdown]
 # ## Which is best, and is that more than luck?
 #
-# Compared on the same test pictures; each accuracy has its 95 % interval. `bottlenecks/report/index.html` shows it all.
+# Compared on the same test pictures; each accuracy has its 95 % interval.
+# `bottlenecks/report/digits/index.html` shows it all.
 
 # %%
 report = report_heads()

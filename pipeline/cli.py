@@ -15,6 +15,7 @@ from .commands.export import export_command
 from .commands.fine_tune import fine_tune_command
 from .commands.labelling import labelling_options
 from .commands.predict import predict_command
+from .commands.sections import EXTRACTING, TRAINING, SectionedCommand
 from .progress import Progress
 
 
@@ -27,7 +28,12 @@ def demijohn() -> None:
     """
 
 
-@demijohn.command("run")
+@demijohn.command(
+    "run",
+    short_help="The whole job: extract, train the usual heads, report.",
+    cls=SectionedCommand,
+    sections={"Heads": ("heads",), **EXTRACTING},
+)
 @click.argument("images", required=False)
 @click.option("--heads", default="logistic,svm,dense", show_default=True, help="Comma-separated.")
 @options.featuring
@@ -61,7 +67,12 @@ def job_command(images: str | None, heads: str, as_json: bool, **arguments: Any)
         extraction.check()
 
 
-@demijohn.command("extract-features")
+@demijohn.command(
+    "extract-features",
+    short_help="Stage one: run the backbone once, keep its features.",
+    cls=SectionedCommand,
+    sections=EXTRACTING,
+)
 @click.argument("images", required=False)
 @options.featuring
 @options.dataset
@@ -118,7 +129,9 @@ def extract_features_command(
     extractions[0].check()
 
 
-@demijohn.command("train-head")
+@demijohn.command(
+    "train-head", short_help="Stage two: train heads on stored features.", cls=SectionedCommand, sections=TRAINING
+)
 @click.option("--head", default="logistic", show_default=True, metavar="NAME,...|all", help="See: demijohn heads.")
 @options.joined_backbones
 @options.chosen_features
@@ -203,7 +216,7 @@ def train_head_command(
         answers.print_runs([run.record for run in runs])
 
 
-@demijohn.command("report-heads")
+@demijohn.command("report-heads", short_help="Compare the runs of a data set, write the report.")
 @options.comparing
 @options.dataset
 @options.results
@@ -224,7 +237,7 @@ def report_heads_command(as_json: bool, **arguments: Any) -> None:
     report.check()
 
 
-@demijohn.command("audit")
+@demijohn.command("audit", short_help="Look for duplicates, leaks, label errors and shortcuts.")
 @options.chosen_backbone
 @options.chosen_features
 @options.dataset
@@ -235,7 +248,7 @@ def report_heads_command(as_json: bool, **arguments: Any) -> None:
 def audit_command(as_json: bool, top: int, **arguments: Any) -> None:
     """What is wrong with the data: duplicates, leaks, label errors, outliers, shortcuts.
 
-    Writes a page with thumbnails to report/audit.html in the store. The exit status is 0 whatever is found.
+    Writes a page with thumbnails to report/<data set>/audit.html in the store. The exit status is 0 whatever is found.
     """
     from .auditing.auditing import audit
     from .commands.audit_text import print_audit
@@ -247,7 +260,7 @@ def audit_command(as_json: bool, top: int, **arguments: Any) -> None:
         print_audit(found, top=top)
 
 
-@demijohn.command("backbones")
+@demijohn.command("backbones", short_help="List backbones, show one, or what one sees in a picture.")
 @click.argument("name", required=False)
 @click.option(
     "--sort",
@@ -300,7 +313,7 @@ def backbones_command(
             answers.print_backbones(catalogue)
 
 
-@demijohn.command("heads")
+@demijohn.command("heads", short_help="List the heads and their settings.")
 @options.common
 def heads_command(as_json: bool, **_: Any) -> None:
     """The heads and their settings."""

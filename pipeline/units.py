@@ -1,4 +1,6 @@
-"""Sizes and durations as people read them."""
+"""Sizes, durations and moments as people read them."""
+
+from datetime import UTC, datetime
 
 
 def format_size(count: int) -> str:
@@ -24,6 +26,15 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def format_time(moment: str) -> str:
+    """Return a moment of ISO 8601 without its seconds.
+
+    >>> format_time("2026-11-26T11:30:05+00:00")
+    '2026-11-26 11:30 UTC'
+    """
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def format_points(share: float, *, sign: bool = False) -> str:

@@ -139,4 +139,4 @@ def check_the_whole_job(commands: Path, folder: Path) -> None:
     told = json.loads(run(commands / "demijohn", "run", "photos", "--heads", "logistic,dense", "--json", folder=folder))
     assert told["feature_sets"][0]["rows"] == 60
     assert {run["head"] for run in told["report"]["runs"]} == {"logistic", "dense"}
-    assert (folder / "bottlenecks/report/index.html").exists()
+    assert (folder / "bottlenecks/report/photos/index.html").exists()

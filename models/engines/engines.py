@@ -23,6 +23,7 @@ from ..errors import UnsuitableSetting
 from .devices import CPU, Device, find_device
 from .engine import Engine
 from .freezing import Facts, freeze
+from .heap import giving_back
 from .openvino_engine import OpenVINOEngine
 from .tensorflow_engine import TensorFlowEngine
 
@@ -129,6 +130,7 @@ def choose_engine(
     return EngineChoice(engine, batch_size or ENGINES[engine].batch_of(backbone), found)
 
 
+@giving_back()
 def compile_backbone(
     folder: Path,
     backbone: Backbone,
@@ -158,11 +160,14 @@ def compile_backbone(
     UnknownLayer
         A tap names a layer that the network has not.
     """
-    graph = freeze(backbone, network, batch_size=choice.batch_size, taps=taps, precision=precision)
+    graph = freeze(
+        folder / "frozen.pb", backbone, network, batch_size=choice.batch_size, taps=taps, precision=precision
+    )
     choice.record.kind.compile(graph, folder)
     (folder / _FACTS).write_text(json.dumps({"engine": choice.engine, **graph.facts.to_json()}, indent=2), "utf-8")
 
 
+@giving_back()
 def open_engine(folder: Path, device: Device = CPU) -> Engine:
     """Return the engine of a compiled backbone; nothing else than the engine's own library is imported."""
     content = json.loads((folder / _FACTS).read_text("utf-8"))

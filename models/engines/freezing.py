@@ -8,6 +8,7 @@ Preprocessing and pooling are part of it. Every engine begins from this graph.
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Facts:
 class FrozenGraph:
     """A graph without variables, and what is to be known of it."""
 
-    definition: bytes
+    file: Path
     """A serialised GraphDef."""
     facts: Facts
     network: Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
@@ -71,12 +72,19 @@ class FrozenGraph:
 
 
 def freeze(
-    backbone: Backbone, network: Any, *, batch_size: int, taps: Sequence[Tap] = (Tap(),), precision: str = "float32"
+    file: Path,
+    backbone: Backbone,
+    network: Any,
+    *,
+    batch_size: int,
+    taps: Sequence[Tap] = (Tap(),),
+    precision: str = "float32",
 ) -> FrozenGraph:
-    """Return a network as a frozen graph.
+    """Return a network as a frozen graph, written into a file.
 
     Parameters
     ----------
+    file : Path
     backbone : Backbone
     network : Keras model
         (b, h, w, 3) preprocessed pixels to the last map; it is not changed.
@@ -123,14 +131,16 @@ def freeze(
         shapes=tuple(tuple(tensor.shape[1:]) for tensor, _ in tensors),
         precision=precision,
     )
-    serialised = definition.SerializeToString(deterministic=True)
-    # Graphs hold each other in circles, and constants.
-    del graph, definition
+    # Graphs hold each other in circles, and every weight.
+    del graph
     gc.collect()
+    file.write_bytes(definition.SerializeToString(deterministic=True))
+    # One by one, TensorFlow would keep a kernel with memory of its own for every layer.
+    traced = tf.function(forward, autograph=False)
     return FrozenGraph(
-        definition=serialised,
+        file=file,
         facts=facts,
-        network=lambda images: [np.asarray(values, dtype=np.float32) for values in forward(images)],
+        network=lambda images: [np.asarray(values, dtype=np.float32) for values in traced(images)],
     )
 
 

@@ -68,25 +68,26 @@ class OpenVINOEngine(Engine):
         UnsuitableEngine
             OpenVINO cannot take the graph, or makes other numbers of it than the network itself.
         """
-        source = folder / "graph.pb"
-        source.write_bytes(graph.definition)
+        size = graph.file.stat().st_size
         try:
             import openvino
 
-            model = openvino.Core().read_model(source)
+            model = openvino.Core().read_model(graph.file)
             model.reshape([graph.facts.batch_size, *graph.facts.input_size, 3])
             # By the order of the taps: a frontend is free to give outputs in another one.
             results = [model.output(f"tap{place}:0") for place in range(len(graph.facts.taps))]
             ordered = openvino.Model([result.node for result in results], model.get_parameters(), graph.facts.backbone)
             openvino.save_model(ordered, folder / _FILE, compress_to_fp16=False)
+            # Every weight lies in it.
+            del model, results, ordered
             _compare(graph, folder)
         except (RuntimeError, ImportError) as error:
             # Of a full disk as well, which is the store's matter.
-            if shutil.disk_usage(folder).free < len(graph.definition):
+            if shutil.disk_usage(folder).free < size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise UnsuitableEngine(f"OpenVINO cannot take {graph.facts.backbone}: {_first_line(error)}") from error
         finally:
-            source.unlink()
+            graph.file.unlink()
 
     def _open(self, folder: Path, device: Device) -> None:  # noqa: ARG002 - the CPU
         from joblib import cpu_count
@@ -133,6 +134,8 @@ def _compile(file: Path, precision: str, streams: int) -> Any:
         "ENABLE_CPU_PINNING": False,
     }
     core = openvino.Core()
+    # Most weights are kept in another order than in the file, whose pages would stay in memory beside them.
+    core.set_property({"ENABLE_MMAP": False})
     return core.compile_model(core.read_model(file), "CPU", settings)
 
 

@@ -11,6 +11,7 @@ from ..backend import import_tensorflow
 from .devices import CPU, Device
 from .engine import Engine
 from .freezing import INPUT, OUTPUT, FrozenGraph
+from .heap import giving_back
 
 _FILE = "graph.pb"
 
@@ -32,15 +33,22 @@ class TensorFlowEngine(Engine):
     @staticmethod
     def compile(graph: FrozenGraph, folder: Path) -> None:
         """Write into a folder what an engine is opened from."""
-        (folder / _FILE).write_bytes(graph.definition)
+        graph.file.replace(folder / _FILE)
 
     def _open(self, folder: Path, device: Device) -> None:
         # A second batch is brought to the GPU while the first is computed; a CPU is busy with one.
         self.streams = 2 if device.is_gpu else 1
+        self._begun = False
         self._forward = load_graph((folder / _FILE).read_bytes(), self._shape, len(self.facts.taps), device)
 
     def _run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        return self._forward(images)
+        if self._begun:
+            return self._forward(images)
+        # The first batch has the graph rewritten, in copies.
+        with giving_back():
+            rows = self._forward(images)
+        self._begun = True
+        return rows
 
 
 def load_graph(

@@ -21,6 +21,7 @@ from ..solvers.weighting import Weighting
 from .estimator import Validation
 from .scaling import make_scaler
 from .trial import Rows, check_features, check_rows, hold_out
+from .tuning import ALIKE
 
 _ROWS = 4096
 _STEPS = 32
@@ -117,8 +118,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def facts_(self) -> dict[str, Any]:
         """What training found: epochs trained, and the one whose weights were kept."""
-        losses = [point.get("val_loss", -index) for index, point in enumerate(self.history_)]
-        return {"epochs": len(self.history_), "best_epoch": int(np.argmin(losses)) + 1}
+        return {"epochs": len(self.history_), "best_epoch": self._best_epoch}
 
     @property
     def chosen_(self) -> dict[str, Any]:
@@ -130,25 +130,26 @@ class DenseHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         keras = import_keras()
         random, lent = np.random.default_rng(self.seed), [rows.X]
         training = _feed(lent, rows.codes, weighting.weights, batch_size=self.batch_size, random=random)
-        stopping, held_out = [], None
+        stopping, held_out = None, None
         if weighting.held_out is not None:
             # Where classes weigh alike in training, they do in what stops it.
             held_out = _feed(lent, rows.codes, weighting.held_out, batch_size=self.batch_size)
-            stopping = [
-                keras.callbacks.EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
-            ]
+            stopping = keras.callbacks.EarlyStopping(
+                monitor="val_loss", min_delta=ALIKE, patience=self.patience, restore_best_weights=True
+            )
         try:
             fitted = self.network_.fit(
                 training,
                 shuffle=False,
                 epochs=self.epochs,
                 validation_data=held_out,
-                callbacks=stopping,
+                callbacks=[] if stopping is None else [stopping],
                 verbose=0,
             )
         finally:
             # TensorFlow keeps what a data set calls, and all that it knows, while the process lives.
             lent.clear()
+        self._best_epoch = self.epochs if stopping is None else stopping.best_epoch + 1
         curves = {name: [float(value) for value in values] for name, values in fitted.history.items()}
         return [
             {"epoch": epoch + 1, **{name: values[epoch] for name, values in curves.items()}}

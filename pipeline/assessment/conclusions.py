@@ -1,5 +1,6 @@
 """The last words of a report: flags of runs, controls and data together, and the verdict in three sentences."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -80,16 +81,20 @@ def _stand(judgement: Judgement, name: str, split: str) -> Standing:
         judgement.judged(name, split),
         features=judgement.ground.inputs.digest,
         converged=_has_converged(record),
+        epochs=_last_epoch(record),
         edges=tuple(_edges(record)),
     )
 
 
+def _last_epoch(record: Mapping[str, Any]) -> int | None:
+    """Return how many epochs were trained, where validation liked the last one best."""
+    epochs, held_out = record["settings"].get("epochs"), record["metrics"]["validation"]["images"]
+    best = record["found"].get("best_epoch") if held_out and not record.get("folds") else None
+    return epochs if epochs is not None and best == epochs else None
+
+
 def _has_converged(record: Mapping[str, Any]) -> bool:
-    """Say whether training came to its end; a dense head has not where its last epoch was its best."""
     found = record["found"]
-    if "epochs" in record["settings"] and "best_epoch" in found:
-        held_out = record["metrics"]["validation"]["images"] and not record.get("folds")
-        return not held_out or bool(found["best_epoch"] < record["settings"]["epochs"])
     if "converged" in found:
         return bool(found["converged"])
     return all(point.get("converged", True) for point in found.get("path", []) if point.get("c") == found.get("c"))
@@ -135,9 +140,10 @@ def conclude(
     elif len(ranked) == 1:
         sentences.append("It is the only run, so there is nothing to compare it with")
     if flags:
-        kinds = list(dict.fromkeys(each.kind for each in flags))
+        kinds = Counter(each.kind for each in flags)
         several = "1 flag asks" if len(flags) == 1 else f"{len(flags)} flags ask"
-        sentences.append(f"{several} for a look: {', '.join(kinds)}")
+        told = ", ".join(kind if count == 1 else f"{kind} ({count})" for kind, count in kinds.items())
+        sentences.append(f"{several} for a look: {told}")
     elif split is not None:
         sentences.append("No flag is raised")
     return tuple(sentences)
@@ -184,10 +190,10 @@ def _tell_sureness(
     most = max(max(abs(end) for end in each.family_interval) for each in open_)
     if len(open_) == count:
         others = f"and {names[open_[0].other]}" if count == 1 else f"and any of the {count} others"
-        return f"No difference between it {others} is shown; {format_points(most)} points at most are left open"
+        return f"No difference between it {others} is shown: there may be none, or up to {format_points(most)} points"
     return (
         f"It is shown to be better than {count - len(open_)} of {count} others; from the rest, such as "
-        f"{names[open_[0].other]}, no difference is shown, and {format_points(most)} points at most are left open"
+        f"{names[open_[0].other]}, no difference is shown: there may be none, or up to {format_points(most)} points"
     )
 
 

@@ -44,6 +44,8 @@ class Standing:
     features: str | None = None
     """Digest of the features that it learned from; None for a control that saw none."""
     converged: bool = True
+    epochs: int | None = None
+    """How many there were, where the last one was the best."""
     edges: tuple[Edge, ...] = ()
 
 
@@ -150,12 +152,19 @@ def _beaten(run: Judged, controls: dict[Role, Judged]) -> Iterator[Flag]:
 
 def _unfinished(each: Standing) -> Iterator[Flag]:
     run = each.judged.run
-    if not each.converged:
+    if each.epochs is not None:
+        yield Flag(
+            "not converged",
+            run,
+            f"{run} did best after the last of {each.epochs} epochs: expected its validation loss to settle before; "
+            f"train it with --epochs {2 * each.epochs}",
+        )
+    elif not each.converged:
         yield Flag(
             "not converged",
             run,
             f"{run} was stopped before it had converged: expected its loss to settle, and it was still falling; "
-            "train it with more iterations",
+            "train it with a stronger penalty",
         )
     for edge in each.edges:
         direction = "smaller" if edge.side == "least" else "greater"

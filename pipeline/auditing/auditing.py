@@ -42,7 +42,7 @@ def audit(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Audit:
-    """Look for what is wrong with a data set, write report/audit.html and return what was found.
+    """Look for what is wrong with a data set, write report/<data set>/audit.html and return what was found.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def audit(
         shortcuts=shortcuts,
         skipped=(*table.skipped, *(Skipped(row.path, refused[row.key]) for row in table.rows if row.key in refused)),
         notes=tuple(_notes(table, state, inspection, shortcuts, again=again)),
-        page=kept.report_folder / "audit.html",
+        page=kept.report_folder(table.name) / "audit.html",
     )
     write_bytes(found.page, render_page(found, top=top).encode("utf-8", "backslashreplace"))
     # From which the report tells in short what was found.

@@ -1,12 +1,12 @@
-"""What the commands answer on stdout when a person asks: tables and a few lines."""
+"""What the commands answer on stdout when a person asks."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..units import format_size
+from ..units import format_size, format_time
+from .terminal import print_caption, print_notes, print_table
 
 if TYPE_CHECKING:
     from ...models.backbones.taps import Layer
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _PATHS_PER_REASON = 5
 _FLAGS_SHOWN = 6
-_READABLE = 116
-"""Columns of a line of text, however wide the terminal."""
 
 
 def print_extractions(extractions: Sequence["Extraction"]) -> None:
@@ -66,13 +64,14 @@ def print_skipped(extraction: "Extraction") -> None:
 
 def print_runs(records: Sequence[dict[str, Any]]) -> None:
     """Print the metrics of a run; of several, a line each, in the order in which they were trained."""
-    from ..reporting.scoreboard import NUMBERS, TRAINED, TRAINED_CAPTION, cells_of
+    from ..reporting.scoreboard import NUMBERS, SPARE, TRAINED, TRAINED_CAPTION, WHOLE, cells_of
 
     if len(records) == 1:
         _print_run(records[0])
         return
-    print_table(TRAINED, [cells_of(record) for record in records], numbers=NUMBERS)
-    click.echo(TRAINED_CAPTION)
+    rows = [cells_of(record) for record in records]
+    print_table(TRAINED, rows, numbers=NUMBERS, whole=WHOLE, spare=[each for each in SPARE if each in TRAINED])
+    print_caption(TRAINED_CAPTION)
 
 
 def _print_run(record: dict[str, Any]) -> None:
@@ -81,14 +80,15 @@ def _print_run(record: dict[str, Any]) -> None:
         cells = [_interval(metrics, name) for name in ("accuracy", "macro_f1", "log_loss")]
         rows.append([split, f"{metrics['images']:,}", *cells])
     click.echo(record["run"])
-    print_table(["split", "images", "accuracy", "macro F1", "log loss"], rows, numbers=["images"])
+    columns = ["split", "images", "accuracy", "macro F1", "log loss"]
+    print_table(columns, rows, numbers=["images"], whole=columns)
 
 
 def print_comparison(report: "Report") -> None:
     """Print the verdict of a report, its table, and what a person should look at."""
     # Here, since it loads HDF5, which `--help` has no need of.
     from ..assessment.gains import describe_gain
-    from ..reporting.scoreboard import CAPTION, COLUMNS, NUMBERS, tabulate
+    from ..reporting.scoreboard import CAPTION, COLUMNS, NUMBERS, SPARE, WHOLE, tabulate
 
     told = report.to_json()
     board = tabulate(told)
@@ -103,9 +103,11 @@ def print_comparison(report: "Report") -> None:
         COLUMNS[told_once:],
         [row[told_once:] for row in board.runs],
         numbers=NUMBERS,
+        whole=WHOLE,
+        spare=SPARE,
         apart=[row[told_once:] for row in board.controls],
     )
-    click.echo(CAPTION)
+    print_caption(CAPTION)
     notes = [f"! {flag.sentence}" for flag in report.flags[:_FLAGS_SHOWN]]
     if len(report.flags) > _FLAGS_SHOWN:
         notes.append(f"! and {len(report.flags) - _FLAGS_SHOWN} more: {report.folder / 'report.md'}")
@@ -123,16 +125,6 @@ def print_comparison(report: "Report") -> None:
     if notes:
         click.echo()
         print_notes(notes)
-
-
-def print_notes(notes: Sequence[str]) -> None:
-    """Print sentences, a line each; in a terminal they are wrapped."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100_000)
-    for note in notes:
-        console.print(Text(note), width=min(console.width, _READABLE) if sys.stdout.isatty() else None)
 
 
 def print_guesses(guesses: Sequence["Guess"]) -> None:
@@ -199,7 +191,7 @@ def print_holdings(holdings: Sequence["Holding"], store: str) -> None:
             f"{holding.width:,}",
             f"{holding.parts:,}",
             format_size(holding.bytes),
-            (holding.last_use or "-")[:16].replace("T", " "),
+            format_time(holding.last_use) if holding.last_use else "-",
             holding.problem or "; ".join(holding.differences) or "-",
         ]
         for holding in holdings
@@ -262,32 +254,6 @@ def print_exchange(exchange: "Exchange") -> None:
         click.echo(f"data set {name}: {told[outcome]}")
     if exchange.refusals:
         click.echo(f"pictures that cannot be read: {exchange.refusals:,} {verb}")
-
-
-def print_table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    numbers: Sequence[str] = (),
-    apart: Sequence[Sequence[str]] = (),
-) -> None:
-    """Print a table on stdout: columns in `numbers` are aligned to the right, rows of `apart` stand below a line."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    if apart:
-        table.add_section()
-        for row in apart:
-            table.add_row(*(Text(cell) for cell in row), style="dim")
-    # A pipe or a file has no width: nothing is wrapped there.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def _interval(metrics: dict[str, Any], name: str) -> str:

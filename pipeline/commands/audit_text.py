@@ -7,7 +7,7 @@ import click
 from ...cache.table import SPLITS
 from ..auditing.findings import Audit, Duplicate, NearDuplicate
 from ..auditing.page import group_skipped
-from .answers import print_table
+from .terminal import print_table
 
 _FILES = 4
 """How many files of one finding are named; --json names all."""
@@ -32,7 +32,7 @@ def print_audit(audit: Audit, *, top: int) -> None:
             f"rather {each.suggested} {each.suggested_probability:.1%}"
             for each in audit.label_errors
         ]
-        _print_list(f"predicted otherwise, {sure:,} of them (*) likely label errors", "pictures", errors, top)
+        _print_list("predicted otherwise", "pictures", errors, top, of_them=f"likely label errors (*): {sure:,}")
         far = [f"{each.row.path}: {each.row.label}, score {each.score:.1f}" for each in audit.outliers]
         _print_list("outliers of their class", "pictures", far, top)
     for reason, paths in group_skipped(audit).items():
@@ -76,9 +76,10 @@ def _print_files(audit: Audit) -> None:
     click.echo("kinds: " + ", ".join(f"{kind} {count:,}" for kind, count in audit.kinds.items()))
 
 
-def _print_list(what: str, unit: str, found: Sequence[str], top: int) -> None:
+def _print_list(what: str, unit: str, found: Sequence[str], top: int, *, of_them: str = "") -> None:
     one = {"pictures": "picture", "pairs": "pair", "files": "file"}[unit]
-    click.echo(f"{what}: {len(found):,} {one if len(found) == 1 else unit}")
+    more = f"; {of_them}" if found and of_them else ""
+    click.echo(f"{what}: {len(found):,} {one if len(found) == 1 else unit}{more}")
     for line in found[:top]:
         click.echo(f"  {line}")
     if len(found) > top:

@@ -12,7 +12,7 @@ from . import answers, options
 from .console import print_json
 
 
-@click.group("cache")
+@click.group("cache", short_help="Look after the features that are kept.")
 def cache() -> None:
     """Care of the features that are kept: list, verify, compact, prune, remove, export; push and pull share them."""
 
@@ -26,7 +26,7 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
     return backbone(features(command))
 
 
-@cache.command("list")
+@cache.command("list", short_help="List what is kept: rows, size, last use.")
 @options.common
 def list_command(store: str, as_json: bool, progress: Progress) -> None:  # noqa: ARG001
     """What features are kept: rows, size, last use, and in what their recipes differ."""
@@ -80,7 +80,7 @@ def compact_command(as_json: bool, **arguments: Any) -> None:
     _print_changes(compact_cache(**arguments), "merged", as_json=as_json)
 
 
-@cache.command("prune")
+@cache.command("prune", short_help="Remove what no data set needs.")
 @_choosing
 @options.common
 def prune_command(as_json: bool, **arguments: Any) -> None:
@@ -94,7 +94,7 @@ def prune_command(as_json: bool, **arguments: Any) -> None:
         answers.print_pruned(pruned)
 
 
-@cache.command("remove")
+@cache.command("remove", short_help="Remove whole feature sets, with all their views.")
 @_choosing
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.common
@@ -119,7 +119,7 @@ def remove_command(
     _print_changes(remove_features(store=store, backbone=backbone, features=features), "removed", as_json=as_json)
 
 
-@cache.command("export")
+@cache.command("export", short_help="Write features and all about them into one file.")
 @click.option(
     "--to", type=click.Path(path_type=Path), required=True, metavar="FILE.h5|.npz", help="The file to be written."
 )
@@ -148,7 +148,7 @@ def _exchanging(command: Callable[..., None]) -> Callable[..., None]:
     return url(_choosing(table(replace(options.common(command)))))
 
 
-@cache.command("push")
+@cache.command("push", short_help="Send what a cache at URL lacks.")
 @_exchanging
 def push_command(**arguments: Any) -> None:
     """Send what a cache at URL lacks: features, tables of data sets, refusals.
@@ -160,7 +160,7 @@ def push_command(**arguments: Any) -> None:
     _exchange(push_cache, **arguments)
 
 
-@cache.command("pull")
+@cache.command("pull", short_help="Fetch what the store lacks of a cache at URL.")
 @_exchanging
 def pull_command(**arguments: Any) -> None:
     """Fetch what the store lacks of a cache at URL: features, tables of data sets, refusals.

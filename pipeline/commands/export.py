@@ -7,11 +7,11 @@ import click
 
 from ..units import format_size
 from . import options
-from .answers import print_table
 from .console import print_json
+from .terminal import print_table
 
 
-@click.command("export")
+@click.command("export", short_help="Make one model of a run: pixels in, probabilities out.")
 @options.chosen_run
 @click.option(
     "--format",

@@ -8,7 +8,7 @@ from . import answers, options
 from .console import print_json
 
 
-@click.command("fine-tune")
+@click.command("fine-tune", short_help="Stage three: train the last layers as well.")
 @click.option("--run", default="best", show_default=True, metavar="ID|best", help="The run whose head it starts from.")
 @click.option(
     "--unfreeze",

@@ -74,7 +74,7 @@ def common(command: Callable[..., None], *, printed: str = "one JSON object") ->
         help="Folder that keeps everything.",
     )
     @click.option("--json", "as_json", is_flag=True, help=f"Print {printed} on stdout, nothing else there.")
-    @click.option("--quiet", is_flag=True, help="No progress and no messages.")
+    @click.option("--quiet", is_flag=True, help="No progress and no messages, the answer alone.")
     @functools.wraps(command)
     def wrapped(*, quiet: bool, **arguments: Any) -> None:
         command(progress=_progress(quiet=quiet), **arguments)

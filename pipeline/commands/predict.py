@@ -37,7 +37,7 @@ def _png(_context: click.Context, option: click.Parameter, path: Path | None) ->
     return path
 
 
-@click.command("predict")
+@click.command("predict", short_help="Tell the class of pictures, with its probability.")
 @click.argument("images", nargs=-1, required=True)
 @options.chosen_run
 @options.dataset
@@ -110,6 +110,11 @@ def predict_command(
         click.echo(told)
     else:
         progress.say(told)
+    if counted.learned:
+        progress.say(
+            f"{counted.learned:,} of them are training or validation pictures of this run: how many it has right there "
+            "does not tell how good it is"
+        )
     if drawn is not None:
         progress.say(f"{drawn} of them are drawn in {grid}")
     if counted.unreadable == stream.images:
@@ -123,6 +128,7 @@ def _sum_up(stream: "PredictionStream", counted: "_Counted") -> dict[str, Any]:
         "predicted": counted.predicted,
         "rejected": counted.rejected,
         "unreadable": counted.unreadable,
+        "learned": counted.learned,
         "classes": {str(label): counted.classes[label] for label in stream.classifier.classes_},
         "temperature": stream.classifier.temperature,
         "threshold": stream.threshold.to_json() if stream.threshold else None,
@@ -138,7 +144,7 @@ class _Counted:
 
     def __init__(self) -> None:
         self.classes: Counter[str] = Counter()
-        self.rejected = self.unreadable = 0
+        self.rejected = self.unreadable = self.learned = 0
         self.first = ""
 
     @property
@@ -155,6 +161,7 @@ class _Counted:
             else:
                 self.first = self.first or f"{each.path}: {each.reason}"
                 self.unreadable += 1
+            self.learned += each.learned
             count(extracted=int(each.probability is not None), skipped=int(each.probability is None))
             yield each
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...cache.errors import CacheError, DamagedFile, UnknownFeatures
 from ...cache.features import FeatureSet
+from ...cache.part import keys_from_array
 from ...cache.runs import Predictions, Run
 from ...cache.store import FeatureStore
 from ...models.heads.temperature import calibrate, fit_temperature
@@ -41,6 +42,8 @@ class FileScores:
     """(c,) calibrated, in the order of the classes; None where the picture cannot be read."""
     reason: str
     """Why not."""
+    learned: bool
+    """Whether the run was trained on this picture, or chosen by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,8 @@ class Classifier:
                     rows = self._calibrate(np.stack(list(scored.scores.values())))
                     judged = dict(zip(scored.scores, rows, strict=True))
                 for path in chunk:
-                    yield FileScores(path, judged.get(path), scored.reasons.get(path, ""))
+                    learned = scored.keys.get(path) in self._learned
+                    yield FileScores(path, judged.get(path), scored.reasons.get(path, ""), learned)
 
     @property
     def seen(self) -> tuple[Frame, ReadingPolicy]:
@@ -186,6 +190,12 @@ class Classifier:
         if self.run.record["temperature"] is None:
             scores = calibrate(scores, self.temperature, are_probabilities=stored.are_probabilities)
         return Held(scores, labels)
+
+    @cached_property
+    def _learned(self) -> frozenset[bytes]:
+        """Keys of the training and validation pictures."""
+        stored = self.run.predictions
+        return frozenset(keys_from_array(stored.keys[stored.splits <= 1]))
 
     def _settle_temperature(self) -> float:
         """Return the run's temperature, or the one that its predictions of pictures not seen ask for."""

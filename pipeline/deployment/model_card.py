@@ -13,7 +13,7 @@ from ...cache.table import SPLITS, Dataset
 from ...models.backbones.backbone import Backbone
 from ..provenance import describe_environment
 from ..reporting.markdown import escape
-from ..units import format_size
+from ..units import format_size, format_time
 from .parity import Checked, Parity
 from .prediction_script import UNREAD
 
@@ -73,7 +73,7 @@ def render_card(
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters |= {"escaped": escape, "size": format_size, "share": _share}
+    environment.filters |= {"escaped": escape, "size": format_size, "moment": format_time, "share": _share}
     classes = record["classes"]
     counts = np.zeros((len(classes), len(SPLITS)), dtype=int)
     np.add.at(counts, (predictions.labels, predictions.splits), 1)

@@ -34,6 +34,8 @@ class Prediction:
     """The most probable classes, the first first, with their probabilities; empty where it could not be read."""
     reason: str | None
     """Why there is no class; None where there is one."""
+    learned: bool = False
+    """Whether the run was trained on this picture, or chosen by it."""
 
     @property
     def rejected(self) -> bool:
@@ -80,11 +82,11 @@ class PredictionStream:
         # Stable, so that of equal classes the first one stands first, as with the head itself.
         order = np.argsort(-judged.probabilities, kind="stable")[: self.top]
         top = tuple((str(self.classifier.classes_[code]), float(judged.probabilities[code])) for code in order)
-        label, probability = top[0]
+        label: str | None
+        (label, probability), reason = top[0], None
         if self.threshold is not None and probability < self.threshold.probability:
-            least = self.threshold.probability
-            return Prediction(judged.path, None, probability, top, f"rejected, its probability is below {least:.4g}")
-        return Prediction(judged.path, label, probability, top, None)
+            label, reason = None, f"rejected, its probability is below {self.threshold.probability:.4g}"
+        return Prediction(judged.path, label, probability, top, reason, judged.learned)
 
 
 def predict(

@@ -37,6 +37,8 @@ class Scored:
     """(c,) per path of a picture that could be read."""
     reasons: Mapping[str, str]
     """Why the others could not."""
+    keys: Mapping[str, bytes]
+    """Of the bytes of those that could be read."""
 
 
 class Scorer(Protocol):
@@ -110,9 +112,9 @@ class HeadScorer:
         supplied = self._supply.fetch(paths)
         read = list(supplied.keys)
         if not read:
-            return Scored({}, supplied.reasons)
+            return Scored({}, supplied.reasons, {})
         scores = self._score(self._supply.read([supplied.keys[path] for path in read]))
-        return Scored(dict(zip(read, scores, strict=True)), supplied.reasons)
+        return Scored(dict(zip(read, scores, strict=True)), supplied.reasons, supplied.keys)
 
     def score_arrays(self, pictures: Sequence[Pixels]) -> Scores:
         """See `Scorer`."""
@@ -162,15 +164,17 @@ class NetworkScorer:
         pictures = [Picture(place_of(path), path, b"", (self._frame,)) for path in dict.fromkeys(paths)]
         pixels: dict[str, Pixels] = {}
         reasons: dict[str, str] = {}
+        keys: dict[str, bytes] = {}
         with decoding_ahead(pictures, self._policy, ahead=_NETWORK_ROWS) as decoded:
             for each in decoded:
-                if each.pixels is None:
+                if each.pixels is None or each.key is None:
                     reasons[each.name] = each.reason
                 else:
-                    pixels[each.name] = each.pixels[self._frame]
+                    pixels[each.name], keys[each.name] = each.pixels[self._frame], each.key
         if not pixels:
-            return Scored({}, reasons)
-        return Scored(dict(zip(pixels, self._score(np.stack(list(pixels.values()))), strict=True)), reasons)
+            return Scored({}, reasons, {})
+        scores = self._score(np.stack(list(pixels.values())))
+        return Scored(dict(zip(pixels, scores, strict=True)), reasons, keys)
 
     def score_arrays(self, pictures: Sequence[Pixels]) -> Scores:
         """See `Scorer`."""

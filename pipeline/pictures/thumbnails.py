@@ -1,6 +1,6 @@
 """Small copies of the pictures that a page shows; those of the report are kept, since pictures move away.
 
-`report/thumbnails.zip` holds a JPEG per picture under its key. It may be deleted at any time, and is made
+`report/<data set>/thumbnails.zip` holds a JPEG per picture under its key. It may be deleted at any time, and is made
 anew of the pictures that are still there.
 """
 

@@ -104,5 +104,5 @@ def assemble_report(
             ranked, names, split, seeds=seeds, duels=duels, equivalences=cheaper, costs=costs, flags=flags
         ),
         expectations=expectations,
-        folder=store.report_folder,
+        folder=store.report_folder(table.name),
     )

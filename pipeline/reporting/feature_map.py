@@ -1,6 +1,6 @@
 """Where pictures lie among each other by their features: a plane, made once and then kept beside the report.
 
-`report/maps/<digest>.json` may be deleted at any time. The digest is of the features and of the pictures.
+`report/<data set>/maps/<digest>.json` may be deleted at any time. The digest is of the features and of the pictures.
 """
 
 import hashlib

@@ -6,6 +6,7 @@ from typing import Any
 from ...cache.table import SPLITS
 from ..assessment.gains import describe_gain
 from ..runs.rendering import Record
+from ..units import format_time
 from .scoreboard import CAPTION, COLUMNS, tabulate
 
 _NO_BEST = "There is no validation picture, so no run is shown to be better than another"
@@ -64,7 +65,7 @@ def to_markdown(report: Record, pictures: Sequence[tuple[str, str]], remains: Ma
     lines += _section("Runs of an earlier state", [f"{each['run']}: {each['command']}" for each in report["outdated"]])
     lines += _section("Runs left out", [each["reason"] for each in report["left_out"]])
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items() if number)
-    lines += ["## Made with", "", f"{report['created']}, {report['machine']['system']}, {versions}", ""]
+    lines += ["## Made with", "", f"{format_time(report['created'])}, {report['machine']['system']}, {versions}", ""]
     return "\n".join(lines)
 
 

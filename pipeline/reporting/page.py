@@ -26,6 +26,7 @@ from ..pictures.remains import draw_remains
 from ..pictures.thumbnails import as_address, keep_thumbnails
 from ..runs.rendering import Record
 from ..statistics.evaluation import confusion_matrix
+from ..units import format_time
 from .charts import COLOURS, SHAPES, Chart, Rated, draw_cost, draw_history, draw_learning, draw_path, draw_reliability
 from .feature_map import FEWEST, MOST, map_features
 from .gallery import Gallery, choose_judged, choose_pictures
@@ -259,6 +260,7 @@ def _environment(album: Album) -> Environment:
     environment = Environment(
         loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["moment"] = format_time
     environment.globals |= {"shapes": SHAPES, "colours": COLOURS, "album": album, "sure": tell_sureness}
     return environment
 

@@ -76,20 +76,20 @@ COSTS = (
 def list_runs(runs: Sequence[Record], *, best: str | None, controls: Sequence[Record] = ()) -> RunTable:
     """Return the table of runs and controls, in the order given."""
     tops = any(run["metrics"][split]["top5_accuracy"] is not None for run in runs for split in ("validation", "test"))
-    shares = ["accuracy", "balanced_accuracy", *(["top5_accuracy"] if tops else [])]
-    titles = {"accuracy": "test", "balanced_accuracy": "balanced", "top5_accuracy": "top five"}
+    shares = {"balanced_accuracy": "balanced", **({"top5_accuracy": "top five"} if tops else {})}
     columns = (
         Column("backbone", False, True),
         Column("head", False, True),
         Column("settings", False, True),
         Column("validation"),
-        *(Column(titles[name]) for name in shares),
+        Column("test"),
+        *(Column(f"{cost.title}, {cost.unit}", False) for cost in COSTS),
+        *(Column(title) for title in shares.values()),
         Column("macro F1"),
         Column("AUC"),
         Column("log loss", False),
         Column("Brier", False),
         Column("calibration error", False),
-        *(Column(f"{cost.title}, {cost.unit}", False) for cost in COSTS),
     )
 
     def line(record: Record, name: str, head: str, settings: str, costs: Sequence[float | None]) -> TableRow:
@@ -98,10 +98,11 @@ def list_runs(runs: Sequence[Record], *, best: str | None, controls: Sequence[Re
             Cell(head, head),
             Cell(settings, settings),
             _share(record["metrics"]["validation"], "accuracy"),
+            _share(test, "accuracy"),
+            *(_known(cost, lambda value: f"{value:.1f}") for cost in costs),
             *(_share(test, each) for each in shares),
             *(_number(test[each]) for each in ("macro_f1", "roc_auc", "log_loss", "brier")),
             _known(test["calibration_error"], lambda value: f"{100 * value:.1f}"),
-            *(_known(cost, lambda value: f"{value:.1f}") for cost in costs),
         )
         return TableRow(name, cells, best is not None and record.get("run") == best)
 

@@ -1,7 +1,7 @@
 """The report: all runs of a data set side by side, the best by validation first (docs/report.md).
 
 Runs are read, judged on the same pictures, set against controls, compared, and what follows is written:
-`report/report.md`, `.csv` and `.json` say the same thing to different readers; the curves of the heads that
+`report/<data set>/report.md`, `.csv` and `.json` say the same thing to different readers; the curves of the heads that
 learn in epochs and the confusion matrix of the best run are pictures beside them.
 """
 
@@ -106,7 +106,7 @@ def report_heads(
             f"run {on_store('train-head', kept.folder)} first"
         )
 
-    results_kept = KeptResults(kept.report_folder / "kept" / table.name, FORMAT)
+    results_kept = KeptResults(kept.report_folder(table.name) / "kept", FORMAT)
     everyone = judge_runs(rank_runs(current), grounds, results_kept)
     names = name_runs(group_families(everyone))
     ranked = [each for each in everyone if _fits(each.run, names[each.run.id], filters)]

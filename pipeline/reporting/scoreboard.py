@@ -9,6 +9,10 @@ from ..units import format_points
 COLUMNS = ("backbone", "head", "settings", "validation", "test", "to the best", "ms", "train", "MB")
 NUMBERS = ("validation", "ms", "train", "MB")
 """Aligned to the right."""
+WHOLE = ("head", "test", "to the best")
+"""Not to be broken over lines."""
+SPARE = ("ms", "train", "MB")
+"""What a narrow terminal can do without, the last one first."""
 CAPTION = (
     "Accuracy in percent, the best by validation first; test with its 95 % interval; the difference to the best is on\n"
     "the same pictures, its interval as wide as the number of comparisons asks. ms: per picture at prediction; train:\n"

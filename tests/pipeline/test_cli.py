@@ -16,6 +16,7 @@ from demijohn.models import HEADS
 from demijohn.pipeline import cli
 from support.commands import command, environment, run
 from support.pictures import write_classes
+from support.reports import report_in
 from support.swift import start
 
 TINY = ("--backbone", "tiny", "--weights", "random")
@@ -115,7 +116,7 @@ def test_the_whole_job_for_a_person(photos: Path, tmp_path: Path) -> None:
     assert "photos on tiny, 2 runs. tiny+" in done.stdout
     assert " is best by validation, with " in done.stdout
     assert "36 images: 0 cached, 36 new" in done.stderr
-    assert (tmp_path / "bottlenecks" / "report" / "report.md").is_file()
+    assert (report_in(tmp_path / "bottlenecks") / "report.md").is_file()
     quiet = run("run", photos, *TINY, "--heads", "logistic,svm", "--quiet", cwd=tmp_path)
     assert quiet.stderr == ""
     assert quiet.stdout == done.stdout
@@ -267,3 +268,13 @@ def test_mistakes_in_the_care_of_a_store(words: tuple[str, ...], status: int, me
     process = start(*words, cwd=tmp_path, stdin=subprocess.DEVNULL)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, message in err, out, "Traceback" in err) == (status, True, "", False), err
+
+
+@pytest.mark.parametrize("name", ["extract-features", "train-head", "run"])
+def test_every_option_is_told_once_whatever_its_section(name: str) -> None:
+    command = cli.demijohn.commands[name]
+    words = CliRunner().invoke(cli.demijohn, [name, "--help"]).output.split()
+    for param in command.params:
+        if isinstance(param, click.Option):
+            assert words.count(param.opts[0]) >= 1, param.opts
+    assert words.count("--store") == 1

@@ -98,9 +98,10 @@ def test_what_openvino_cannot_read_is_told_in_a_line(
 ) -> None:
     from demijohn.models.engines.freezing import freeze
 
-    graph = freeze(TINY, lively, batch_size=1)
+    graph = freeze(tmp_path / "graph.pb", TINY, lively, batch_size=1)
+    graph.file.write_bytes(b"no graph")
     with pytest.raises(UnsuitableEngine, match=r"^OpenVINO cannot take tiny: [^\n]+$"):
-        OpenVINOEngine.compile(replace(graph, definition=b"no graph"), tmp_path)
+        OpenVINOEngine.compile(graph, tmp_path)
 
 
 def test_outputs_stand_in_the_order_of_the_taps(lively: Any) -> None:

@@ -12,6 +12,7 @@ from demijohn.pipeline.assessment.conclusions import raise_flags
 from demijohn.pipeline.assessment.judgements import judge_runs
 from demijohn.pipeline.reporting.report import Report
 from PIL import Image
+from support.reports import report_in
 from support.trials import add_run, find_ground, make_store, predict
 
 
@@ -41,7 +42,7 @@ def report(root: Path, store: Path) -> tuple[Report, str]:
     extract_features(root, backbone="tiny", weights="random", store=store)
     train_head("ridge", store=store)
     made = report_heads(store=store)
-    return made, (store / "report" / "report.md").read_text().replace("\\", "")
+    return made, (report_in(store) / "report.md").read_text().replace("\\", "")
 
 
 @pytest.mark.slow
@@ -108,7 +109,7 @@ def test_a_planted_broken_head_is_called_out(tmp_path: Path) -> None:
     made = report_heads(store=store.folder)
     assert {flag.kind for flag in made.flags if flag.run == "broken"} == {"below neighbours", "below control"}
     assert not [flag for flag in made.flags if flag.run == "good"]
-    text = (store.report_folder / "report.md").read_text().replace("\\", "")
+    text = (store.report_folder(store.find_dataset().name) / "report.md").read_text().replace("\\", "")
     assert "xception+dense has an accuracy of 0.3" in text
     assert "beside a k-NN of 0." in text
     assert "xception+dense is not shown to be better than" in text or "xception+dense is beaten by" in text
@@ -123,7 +124,7 @@ def test_seeds_alone_claim_nothing(tmp_path: Path) -> None:
     made = report_heads(store=store.folder)
     assert [each["verdict"] for each in made.to_json()["comparisons"]] == ["seed only"]
     assert made.verdict[1] == "The other runs have the same settings, so no difference is claimed"
-    text = (store.report_folder / "report.md").read_text().replace("\\", "")
+    text = (store.report_folder(store.find_dataset().name) / "report.md").read_text().replace("\\", "")
     assert "is better" not in text
     assert "have the same settings" in text
     rows = [line for line in text.splitlines() if line.startswith("| xception | dense |")]

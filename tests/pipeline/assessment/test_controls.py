@@ -96,7 +96,8 @@ def test_a_further_run_computes_no_control_again(tmp_path: Path, monkeypatch: py
     ground = find_ground(store)
     add_run(store, "one", predict(ground, 0.9, seed=1), ground)
     first = report_heads(store=store.folder).to_json()
-    kept = {path: path.stat().st_mtime_ns for path in (store.report_folder / "kept").rglob("*.npz")}
+    folder = store.report_folder("made") / "kept"
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
     assert {path.name.partition("-")[0] for path in kept} == {"controls", "curve", "leaks", "run"}
     for name in ("_learn", "_learn_facts"):
         monkeypatch.setattr(controls_module, name, lambda *_: pytest.fail("computed again"))
@@ -105,7 +106,7 @@ def test_a_further_run_computes_no_control_again(tmp_path: Path, monkeypatch: py
     assert second["controls"] == first["controls"]
     assert second["leaks"] == first["leaks"]
     assert second["learning_curve"] == first["learning_curve"]
-    new = {path for path in (store.report_folder / "kept").rglob("*.npz") if kept.get(path) != path.stat().st_mtime_ns}
+    new = {path for path in folder.rglob("*.npz") if kept.get(path) != path.stat().st_mtime_ns}
     assert [path.name.partition("-")[0] for path in new] == ["run"]
     assert "majority" not in {run["run"] for run in second["runs"]}
     assert second["best"] == "one"

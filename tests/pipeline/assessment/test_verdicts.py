@@ -84,7 +84,7 @@ def test_runs_of_the_same_settings_and_seed_are_told_apart(best: str, tmp_path: 
     assert verdicts.get(frozenset("ab"), "seed only") == "seed only"
     assert len(verdicts) == (2 if best == "twins" else 1)
     assert made.to_json()["seeds"] == [], "of luck of training they say nothing"
-    assert "2 runs" in (store.report_folder / "report.md").read_text()
+    assert "2 runs" in (store.report_folder(store.find_dataset().name) / "report.md").read_text()
 
 
 def test_families_are_ranked_by_their_mean(ground: Ground, tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_the_command_prints_text(telling: Path, capsys: pytest.CaptureFixture[st
     assert "and 2 more (--top, --json)" in printed
     assert "  * train/green/wrong.png: green" in printed
     assert "skipped, a text file, not a picture: 1 file\n  train/blue/broken.png\n" in printed
-    assert f"page with pictures: {telling / 'report' / 'audit.html'}\n" in printed
+    assert f"page with pictures: {telling / 'report' / 'planted' / 'audit.html'}\n" in printed
 
 
 KINDS = ("recompressed", "resized", "mirrored")

@@ -18,7 +18,7 @@ near-duplicates across splits: 1 pair
   test/cats/1.jpg, train/dogs/1.jpg (cosine 0.980, mirrored, labels cats and dogs, test and train)
 other near-duplicates: 1 pair
   train/cats/2.jpg, loose.jpg (cosine 0.950)
-predicted otherwise, 1 of them (*) likely label errors: 2 pictures
+predicted otherwise: 2 pictures; likely label errors (*): 1
   * train/cats/2.jpg: cats 1.0%, rather dogs 99.0%
   and 1 more (--top, --json)
 outliers of their class: 1 picture

@@ -108,6 +108,20 @@ def test_json_is_an_object_a_line_or_one_that_sums_it_up(store: Path, capsys: py
     assert sorted(path.name for path in Path("out").iterdir()) == ["all.jsonl", "grid.png"]
 
 
+def test_pictures_that_the_run_has_learned_are_counted_and_said(
+    store: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = FeatureStore(store).find_dataset()
+    named = [str(photos / row.path) for row in table.rows]
+    learned = [path for path, row in zip(named, table.rows, strict=True) if row.split in ("train", "validation")]
+    assert 0 < len(learned) < len(named)
+    assert [each.path for each in predict(named, store=store) if each.learned] == learned
+    summary = json.loads(told(capsys, str(photos), "--store", str(store), "--out", "all.csv", "--json"))
+    assert summary["learned"] == len(learned)
+    cli.demijohn.main(["predict", str(photos), "--store", str(store)], standalone_mode=False)
+    assert f"{len(learned)} of them are training or validation pictures of this run" in capsys.readouterr().err
+
+
 def test_what_is_not_probable_enough_gets_no_class_but_keeps_its_figures(store: Path) -> None:
     usual = [each for each in predict("new", store=store, top=3) if each.probability is not None]
     least = float(np.median([each.probability for each in usual if each.probability is not None]))

@@ -26,6 +26,7 @@ from demijohn.pipeline.pictures.augmentation import View, augment_recipe
 from demijohn.pipeline.pictures.images import decode_views
 from demijohn.pipeline.runs.inputs import choose_inputs
 from support.pictures import encode, picture
+from support.reports import report_in
 from support.standin import WIDTH
 from support.swift import SwiftEngine
 
@@ -215,7 +216,7 @@ def test_the_report_says_what_views_gained_and_cost(swift: str, photos: Path, tm
     assert gain.difference == pytest.approx(accuracies[0] - accuracies[1])
     assert gain.interval[0] <= gain.difference <= gain.interval[1]
     assert gain.rows == 2 * plain.record["metrics"]["train"]["images"]
-    text = (store / "report" / "report.md").read_text()
+    text = (report_in(store) / "report.md").read_text()
     assert "What views gained and cost" in text
     assert "points of test accuracy" in text
     assert report_heads(store=store).to_json()["views"] == [gain.to_json()]

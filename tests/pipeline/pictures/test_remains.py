@@ -9,6 +9,7 @@ from demijohn.pipeline import extract_features, report_heads, train_head
 from demijohn.pipeline.pictures.remains import SIDE, draw_remains
 from PIL import Image
 from support.pictures import encode, picture
+from support.reports import report_in
 
 
 def cut(path: Path, share: float) -> Path:
@@ -40,11 +41,11 @@ def test_the_report_shows_it_and_forgets_it_when_it_is_mended(swift: str, photos
     extract_features(photos, backbone=swift, weights="random", store=store)
     train_head("logistic", store=store)
     report_heads(store=store)
-    shown = list((store / "report" / "figures").glob("skipped-*.png"))
+    shown = list((report_in(store) / "figures").glob("skipped-*.png"))
     assert len(shown) == 1
-    markdown = (store / "report" / "report.md").read_text()
+    markdown = (report_in(store) / "report.md").read_text()
     assert f"![what can be seen of red/cut.jpg](figures/{shown[0].name})" in markdown
     broken.unlink()
     extract_features(photos, backbone=swift, weights="random", store=store)
     report_heads(store=store)
-    assert not list((store / "report" / "figures").glob("skipped-*.png"))
+    assert not list((report_in(store) / "figures").glob("skipped-*.png"))

@@ -27,6 +27,7 @@ from demijohn.pipeline import (
 from demijohn.pipeline.pictures import sources
 from demijohn.pipeline.pictures.sources import list_elsewhere, read_file
 from support.pictures import encode, picture, write_classes
+from support.reports import report_in
 from support.s3 import BUCKET, S3, Web, running_web
 
 
@@ -349,7 +350,7 @@ def test_all_that_follows_sees_them(swift: str, s3: S3, photos: Path, store: Pat
     report = report_heads(store=store)
     assert [each.path for each in report.skipped] == ["red/cut.jpg"]
     # What remains of the cut picture is drawn.
-    assert list((store / "report" / "figures").glob("skipped-*.png"))
+    assert list((report_in(store) / "figures").glob("skipped-*.png"))
     s3.forget()
     found = audit(store=store)
     assert len(found.facts) == 38

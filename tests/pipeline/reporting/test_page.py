@@ -14,7 +14,7 @@ from demijohn.cache import FeatureStore
 from demijohn.pipeline import report_heads, train_head
 from demijohn.pipeline.reporting.page import tell_sureness
 from support.outline import Outline
-from support.reports import CLASSES, page_of
+from support.reports import CLASSES, page_of, report_in
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_every_picture_has_words(page: str) -> None:
 
 
 def test_the_figures_are_those_of_the_run(reported: Path, page: str) -> None:
-    report = json.loads((reported / "report" / "report.json").read_text())
+    report = json.loads((report_in(reported) / "report.json").read_text())
     best = report["runs"][0]
     test = best["metrics"]["test"]
     assert f'data-value="{test["accuracy"]}"' in page
@@ -135,13 +135,13 @@ def test_pictures_that_have_moved_are_still_shown(copied: Path, page: str) -> No
     moved = page_of(copied).read_text()
     assert "no picture on this disk" not in moved
     assert moved.count("<img") == page.count("<img")
-    (copied / "report" / "thumbnails.zip").unlink()
+    (report_in(copied) / "thumbnails.zip").unlink()
     report_heads(store=copied)
     assert "no picture on this disk" in page_of(copied).read_text()
 
 
 def test_features_that_are_gone_leave_a_reason_for_the_map(copied: Path) -> None:
-    shutil.rmtree(copied / "report" / "maps")
+    shutil.rmtree(report_in(copied) / "maps")
     page = render(copied, {"features_digest": "0" * 64})
     assert f"No map: {copied} has no features 000000000000 any more" in page
     assert 'id="map-data"' not in page
@@ -159,7 +159,7 @@ def test_scores_that_are_no_probabilities_claim_nothing(copied: Path) -> None:
 
 
 def test_without_validation_no_run_is_marked(copied: Path) -> None:
-    report = json.loads((copied / "report" / "report.json").read_text())
+    report = json.loads((report_in(copied) / "report.json").read_text())
     assert 'class="best"' in render(copied, {}, best=report["best"])
     assert 'class="best"' not in render(copied, {}, best=None)
 
@@ -171,7 +171,7 @@ def render(store: Path, changes: dict[str, Any], **report: Any) -> str:
     from demijohn.pipeline.reporting.page import render_report
 
     kept = FeatureStore(store)
-    value = json.loads((kept.report_folder / "report.json").read_text())
+    value = json.loads((kept.report_folder(kept.find_dataset().name) / "report.json").read_text())
     runs = [kept.find_run(each["run"]) for each in value["runs"]]
     first = replace(runs[0], record={**runs[0].record, **changes})
     return render_report(
@@ -179,7 +179,7 @@ def render(store: Path, changes: dict[str, Any], **report: Any) -> str:
         [first, *runs[1:]],
         store=kept,
         table=kept.find_dataset(),
-        folder=kept.report_folder,
+        folder=kept.report_folder(kept.find_dataset().name),
     ).decode()
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from demijohn.pipeline.commands.answers import print_comparison
 from demijohn.pipeline.reporting.report import Report
 from PIL import Image
 from support.pictures import COLOURS, encode, picture, write_classes
+from support.reports import report_in
 from support.trials import add_run, find_ground, make_store, predict, redate
 
 
@@ -32,7 +34,7 @@ def store(swift: str, photos: Path, tmp_path: Path) -> Path:
 
 def test_the_files_say_the_same(store: Path) -> None:
     report = report_heads(store=store)
-    folder = store / "report"
+    folder = report_in(store)
     value = json.loads((folder / "report.json").read_text())
     assert value["best"] == report.runs[0].id == value["runs"][0]["run"]
     assert {run["run"] for run in value["runs"]} == {run.id for run in FeatureStore(store).runs()}
@@ -64,7 +66,7 @@ def test_every_figure_the_markdown_names_is_a_picture(store: Path) -> None:
 @pytest.mark.slow
 def test_figures_of_runs_that_are_gone_go_too(store: Path) -> None:
     report_heads(store=store)
-    stale = store / "report" / "figures" / "curves-gone.png"
+    stale = report_in(store) / "figures" / "curves-gone.png"
     stale.write_bytes(b"old")
     report_heads(store=store)
     assert not stale.exists()
@@ -239,7 +241,7 @@ def test_what_is_expected_is_checked_after_the_report_is_written(made: FeatureSt
     report = report_heads(store=made.folder, expect=["test.accuracy >= 0.5", "validation.macro_f1 > 50%"])
     report.check()
     strict = report_heads(store=made.folder, expect=["test.accuracy >= 0.999", "flags < 0", "test.accuracy > 0"])
-    assert (made.report_folder / "report.json").is_file()
+    assert (made.report_folder(made.find_dataset().name) / "report.json").is_file()
     with pytest.raises(NotReached) as raised:
         strict.check()
     assert re.fullmatch(
@@ -247,6 +249,19 @@ def test_what_is_expected_is_checked_after_the_report_is_written(made: FeatureSt
         r"flags is \d+: expected < 0, missed by \d+",
         str(raised.value),
     )
+
+
+def test_reports_of_two_data_sets_stand_side_by_side(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", images=(9, 9, 9))
+    ground = find_ground(store)
+    store.save_dataset(replace(store.find_dataset(), name="other"))
+    for name in ("made", "other"):
+        add_run(store, f"run-{name}", predict(ground, 0.9, seed=1), ground, dataset=name)
+    first = report_heads(store=store.folder, dataset="made")
+    before = {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
+    second = report_heads(store=store.folder, dataset="other")
+    assert "run-other" in (second.folder / "index.html").read_text()
+    assert before == {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
 
 
 def test_a_damaged_run_is_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -292,9 +307,9 @@ def test_groups_widen_intervals_of_runs_that_did_not_know_of_them(tmp_path: Path
 @pytest.mark.slow
 def test_a_filtered_report_forgets_nothing(made: FeatureStore) -> None:
     report_heads(store=made.folder)
-    before = sorted((made.report_folder / "kept").rglob("*.npz"))
+    before = sorted((made.report_folder(made.find_dataset().name) / "kept").rglob("*.npz"))
     report_heads(store=made.folder, backbone="mobilenet")
-    assert set(before) <= set((made.report_folder / "kept").rglob("*.npz"))
+    assert set(before) <= set((made.report_folder(made.find_dataset().name) / "kept").rglob("*.npz"))
     (made.run_folder("dense-0") / "run.json").unlink()
     report_heads(store=made.folder)
-    assert len(list((made.report_folder / "kept").rglob("run-*.npz"))) == 4
+    assert len(list((made.report_folder(made.find_dataset().name) / "kept").rglob("run-*.npz"))) == 4
