@@ -258,7 +258,7 @@ DEFINITIONS = {
 
 outside = [backbone for backbone in APPLICATIONS if backbone.preprocessing != INSIDE]
 inside = [backbone for backbone in APPLICATIONS if backbone.preprocessing == INSIDE]
-EARLY = {"mobilenet-v3-small", "efficientnet-v2-b0", "convnext-tiny"}
+EARLY = {"mobilenet-v3-small"}
 
 
 def definition(backbone: Backbone) -> list[list[float]]:

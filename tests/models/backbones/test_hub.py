@@ -82,6 +82,7 @@ def make_metaclip2(models: Any) -> Any:
     return models.MetaCLIP2Backbone(*encoders, projection_dim=8)
 
 
+pytestmark = pytest.mark.slow
 NETWORKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     "ResNet": (make_resnet, lambda network, pixels: np.mean(network(pixels), axis=(1, 2))),
     "EfficientNet": (make_efficientnet, lambda network, pixels: np.mean(network(pixels), axis=(1, 2))),
@@ -96,7 +97,6 @@ NETWORKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
 }
 """What makes a small network of a kind, and what KerasHub itself makes of prepared pixels with it."""
 
-SWIFT = ("ResNet", "ViT")
 Save = Callable[..., Path]
 
 
@@ -129,9 +129,7 @@ def prepare(pixels: Any = PIXELS) -> NDArray[np.float32]:
     return ((pixels - MEAN) / DEVIATION).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in SWIFT else pytest.mark.slow) for kind in NETWORKS]
-)
+@pytest.mark.parametrize("kind", list(NETWORKS))
 def test_features_are_those_of_kerashub(hub: Any, save: Save, kind: str) -> None:
     make, compute = NETWORKS[kind]
     import_keras().utils.set_random_seed(1)
@@ -145,7 +143,6 @@ def test_features_are_those_of_kerashub(hub: Any, save: Save, kind: str) -> None
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ViT", "MetaCLIP2", "EfficientNet"])
 def test_every_layer_that_is_listed_can_be_tapped(hub: Any, save: Save, kind: str) -> None:
     backbone = hub_backbone(str(save(NETWORKS[kind][0](hub.models))))
@@ -227,7 +224,7 @@ def test_another_input_size_where_the_architecture_allows(hub: Any, save: Save) 
     )
 
 
-@pytest.mark.parametrize("make", [vit, pytest.param(make_siglip, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("make", [vit, make_siglip])
 def test_another_input_size_where_it_does_not(hub: Any, save: Save, make: Any) -> None:
     backbone = hub_backbone(str(save(make(hub.models))), input_size=(32, 32))
     with pytest.raises(UnsuitableSetting, match=r"32x32|own size only"):
@@ -241,7 +238,6 @@ def test_a_preset_that_states_no_size_needs_one(hub: Any, save: Save) -> None:
     assert hub_backbone(folder, input_size=(SIDE, SIDE)).input_size == (SIDE, SIDE)
 
 
-@pytest.mark.slow
 def test_equal_arrays_in_another_network_are_another_recipe(hub: Any, save: Save) -> None:
     folder = save(vit(hub.models))
 
@@ -257,7 +253,6 @@ def test_equal_arrays_in_another_network_are_another_recipe(hub: Any, save: Save
     assert digest() != before
 
 
-@pytest.mark.slow
 def test_precision_is_that_which_is_asked_or_refused(hub: Any, save: Save) -> None:
     backbone = hub_backbone(str(save(vit(hub.models))))
     network, _ = load_extractor(backbone, locate_weights(backbone), precision="bfloat16")

@@ -355,11 +355,19 @@ def exceptions(head: Any) -> dict[str, str]:
     return NEIGHBOURS if type(head).__name__ == "NeighboursHead" else EXPECTED
 
 
+@parametrize_with_checks([LogisticHead()], expected_failed_checks=exceptions)
+def test_scikit_learn(estimator: Any, check: Callable[[Any], None]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(estimator)
+
+
+@pytest.mark.slow
 @parametrize_with_checks(
-    [HEADS[name].estimator()() for name in HEADS if name != "dense"] + [SvmHead(kernel="rbf")],
+    [HEADS[name].estimator()() for name in HEADS if name not in ("dense", "logistic")] + [SvmHead(kernel="rbf")],
     expected_failed_checks=exceptions,
 )
-def test_scikit_learn(estimator: Any, check: Callable[[Any], None]) -> None:
+def test_scikit_learn_of_the_other_heads(estimator: Any, check: Callable[[Any], None]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check(estimator)

@@ -11,6 +11,9 @@ from support.reports import CLASSES, page_of
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a headless Chromium, or skip where there is none."""
@@ -155,7 +158,6 @@ def test_nothing_makes_the_page_wider_than_the_screen(opened: Any, width: int) -
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-@pytest.mark.slow
 def test_text_stands_out_from_its_ground_in_both_themes(opened: Any) -> None:
     (button,) = find(opened, ".theme")
     for _ in range(2):
