@@ -64,7 +64,10 @@ def use_swift_engine(patch: Any = None) -> None:
     put(workers, "choose_engine", choose)
     put(frozen.FrozenBackbone, "start", start)
     put(frozen, "load_extractor", lambda _backbone, located, **_: (None, located.identity))
-    BACKBONES[TINY.name] = TINY
+    if patch is None:
+        BACKBONES[TINY.name] = TINY
+    else:
+        patch.setitem(BACKBONES, TINY.name, TINY)
 
 
 def start(*arguments: str | Path, delay: float = 0, **options: Any) -> subprocess.Popen[str]:

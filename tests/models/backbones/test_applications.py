@@ -308,6 +308,7 @@ def test_preprocessing_within_the_network_is_that_of_the_original(
     np.testing.assert_allclose(reaching(backbone, network), definition(backbone), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_preprocessing_within_efficientnet_with_its_weights_is_that_of_the_original(
     b0: Backbone, b0_network: Any
 ) -> None:

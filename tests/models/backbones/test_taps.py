@@ -114,6 +114,7 @@ def test_what_cannot_be_tapped_is_told(lively: Any, pixels: NDArray[np.uint8]) -
 # Narrower arithmetic.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_narrower_type_is_near_repeats_and_pools_in_float32(precision: str, pixels: NDArray[np.uint8]) -> None:
     network, digest = load_extractor(TINY, LocatedWeights(None, 3), precision=precision)

@@ -157,7 +157,14 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("load_it", [load_extractor, load_classifier])
-@pytest.mark.parametrize("name", [name for name, record in BACKBONES.items() if record.weights])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("xception", "efficientnet-lite1") else pytest.mark.slow)
+        for name, record in BACKBONES.items()
+        if record.weights
+    ],
+)
 def test_without_a_network_the_message_says_what_to_put_where(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

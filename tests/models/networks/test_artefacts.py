@@ -161,6 +161,7 @@ def test_a_missing_extra_is_told_with_what_to_install(extra: str, monkeypatch: p
     assert [artefact.file for artefact in choose_artefacts(["savedmodel", "keras"])] == ["model.keras", "savedmodel"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_converted_is_told_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     keras = import_keras()
 
