@@ -196,8 +196,9 @@ def print_holdings(holdings: Sequence["Holding"], store: str) -> None:
         ]
         for holding in holdings
     ]
-    columns = ["backbone", "digest", "rows", "views", "width", "parts", "size", "last use (UTC)", "differs in"]
-    print_table(columns, rows, numbers=["rows", "width", "parts", "size"])
+    columns = ["backbone", "digest", "rows", "views", "width", "parts", "size", "last use", "differs in"]
+    numbers = ["rows", "width", "parts", "size"]
+    print_table(columns, rows, numbers=numbers, spare=["views", "width", "parts"])
 
 
 def print_verified(verified: Sequence["Verified"]) -> None:

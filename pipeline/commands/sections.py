@@ -21,7 +21,8 @@ class SectionedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, a list per section."""
-        told = {param.name: record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))}
+        options = (param for param in self.get_params(ctx) if isinstance(param, click.Option))
+        told = {option.name: record for option in options if (record := option.get_help_record(ctx))}
         for title, names in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([told.pop(name) for name in names])

@@ -10,6 +10,7 @@ import pytest
 from demijohn.models import load_head
 from demijohn.models.backend import import_keras
 from demijohn.models.heads.dense import DenseHead
+from demijohn.models.heads.tuning import ALIKE
 from numpy.typing import NDArray
 
 Blobs = Callable[..., tuple[NDArray[np.float32], NDArray[np.int64]]]
@@ -61,6 +62,16 @@ def test_stopped_early_it_has_the_weights_of_the_best_epoch(overfitted: DenseHea
     assert accuracy == pytest.approx(overfitted.history_[best]["val_accuracy"])
     assert losses[-1] > min(losses) * 1.05, "the last epoch's weights would show"
     assert overfitted.warnings_ == []
+
+
+def test_it_stops_where_every_epoch_gains_next_to_nothing(guard: None, blobs: Blobs) -> None:
+    X, y = blobs(30, seed=1, classes=2, width=8, spread=0.1)
+    head = DenseHead(hidden=(), learning_rate=0.02, epochs=200, patience=3).fit(X, y, validation=(X, y))
+    losses = [point["val_loss"] for point in head.history_]
+    assert np.all(np.diff(losses[-4:]) < 0), "the loss is falling still"
+    assert len(losses) == head.facts_["best_epoch"] + 3 < 200
+    assert losses[head.facts_["best_epoch"] - 1] - losses[-1] <= ALIKE
+    assert head.warnings_ == []
 
 
 @pytest.mark.slow
