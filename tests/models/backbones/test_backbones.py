@@ -25,7 +25,7 @@ def test_our_own_networks_stand_first() -> None:
 
 
 @pytest.mark.parametrize("backbone", OURS, ids=lambda backbone: backbone.name)
-@pytest.mark.parametrize("top", [False, True])
+@pytest.mark.parametrize("top", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_network_is_as_its_record_says(guard: None, backbone: Backbone, top: bool) -> None:
     network = backbone.build(top=top, input_size=backbone.input_size)
     assert network.input_shape == (None, *backbone.input_size, 3)

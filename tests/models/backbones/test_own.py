@@ -77,7 +77,9 @@ def test_features_are_those_of_the_model(save: Save) -> None:
     close(most, np.max(own, axis=(1, 2)))
 
 
-@pytest.mark.parametrize("end", ["softmax", "sigmoid", "activation", "layer"])
+@pytest.mark.parametrize(
+    "end", ["softmax", *(pytest.param(end, marks=pytest.mark.slow) for end in ("sigmoid", "activation", "layer"))]
+)
 def test_features_are_what_stands_before_the_classifier(save: Save, end: str) -> None:
     last = {
         "softmax": lambda: [layers().Dense(4, activation="softmax")],
@@ -176,7 +178,7 @@ def test_a_fixed_input_size_stays(save: Save) -> None:
         load_extractor(backbone, locate_weights(backbone))
 
 
-@pytest.mark.parametrize("start", ["Rescaling", "Normalization"])
+@pytest.mark.parametrize("start", ["Rescaling", pytest.param("Normalization", marks=pytest.mark.slow)])
 def test_a_model_that_scales_the_pixels_itself_needs_no_preprocessing(save: Save, start: str) -> None:
     arguments = {"Rescaling": {"scale": 1 / 255}, "Normalization": {"mean": 120.0, "variance": 3600.0}}[start]
     assert own_backbone(save(start=[getattr(layers(), start)(**arguments)])).preprocessing == PREPROCESSINGS["inside"]

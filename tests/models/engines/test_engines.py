@@ -82,7 +82,9 @@ def alone(engine: Engine, pool: Pixels) -> NDArray[np.float32]:
 # The numbers.
 
 
-@pytest.mark.parametrize("kind", PREPROCESSINGS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind == "caffe" else pytest.mark.slow) for kind in PREPROCESSINGS]
+)
 def test_features_are_those_of_the_network_in_inference(lively: Any, pool: Pixels, kind: str, name: str) -> None:
     backbone = replace(TINY, preprocessing=PREPROCESSINGS[kind])
     features = make_engine(backbone, lively, engine=name, batch_size=len(pool)).extract(pool)[0]

@@ -72,6 +72,7 @@ def test_backbone_and_head_have_rates_of_their_own() -> None:
     assert change(descent, before) == pytest.approx([1e-4, 1e-2], rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_rate_rises_and_falls() -> None:
     descent, material = make_descent(steps=20, learning_rate=1e-3, head_learning_rate=1e-3), make_material()
     rates = []

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from support.standin import TINY
 
 CLASSES = 3
+UNIT = Preprocessing((0.0,) * 3, (255.0,) * 3)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_every_tap(tap: Tap, lively: Any, pixels: NDArray[np.uint8], tmp_path: P
 
 @pytest.mark.parametrize(
     "preprocessing",
-    [CAFFE, TORCH, INSIDE, Preprocessing((0.0,) * 3, (255.0,) * 3)],
+    [CAFFE, *(pytest.param(each, marks=pytest.mark.slow) for each in (TORCH, INSIDE, UNIT))],
     ids=["caffe", "torch", "inside", "unit"],
 )
 def test_every_preprocessing(
@@ -72,7 +73,9 @@ def test_every_preprocessing(
     check(replace(TINY, preprocessing=preprocessing), lively, Tap(), pixels, tmp_path)
 
 
-@pytest.mark.parametrize("shape", ["tokens", "vector", "normalised"])
+@pytest.mark.parametrize(
+    "shape", ["tokens", *(pytest.param(shape, marks=pytest.mark.slow) for shape in ("vector", "normalised"))]
+)
 def test_tokens_vectors_and_a_norm_behind_the_pooling(shape: str, pixels: NDArray[np.uint8], tmp_path: Path) -> None:
     keras = import_keras()
     image = keras.Input((16, 16, 3))

@@ -39,7 +39,7 @@ def features_of() -> Features:
     return extract
 
 
-@pytest.fixture(scope="module", params=[0, 1], ids=["palace", "flower"])
+@pytest.fixture(scope="module", params=[0, pytest.param(1, marks=pytest.mark.slow)], ids=["palace", "flower"])
 def photo(request: pytest.FixtureRequest) -> Image.Image:
     return Image.fromarray(load_sample_images().images[request.param])
 

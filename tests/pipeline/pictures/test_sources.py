@@ -149,6 +149,7 @@ def test_a_killed_run_goes_on_where_it_was(
     assert {key for key, _, _ in content_of(store).values()} == keys
 
 
+@pytest.mark.slow
 def test_a_sample_and_views_are_those_of_the_folder(swift: str, s3: S3, photos: Path, store: Path) -> None:
     url = s3.put_folder(photos, "photos")
     wanted = Labelling(limit=12)
@@ -366,6 +367,7 @@ def test_all_that_follows_sees_them(swift: str, s3: S3, photos: Path, store: Pat
     assert "files that have changed since they were extracted, left out here: 1" in notes
 
 
+@pytest.mark.slow
 def test_what_is_predicted_may_lie_elsewhere(swift: str, s3: S3, photos: Path, store: Path, tmp_path: Path) -> None:
     url = s3.put_folder(photos, "photos")
     extract(photos, store)
