@@ -6,6 +6,7 @@ for each other.
 """
 
 import errno
+import functools
 import os
 import queue
 import shutil
@@ -72,7 +73,7 @@ class OpenVINOEngine(Engine):
         try:
             import openvino
 
-            model = openvino.Core().read_model(graph.file)
+            model = _core().read_model(graph.file)
             model.reshape([graph.facts.batch_size, *graph.facts.input_size, 3])
             # By the order of the taps: a frontend is free to give outputs in another one.
             results = [model.output(f"tap{place}:0") for place in range(len(graph.facts.taps))]
@@ -115,15 +116,27 @@ class OpenVINOEngine(Engine):
 def _capabilities() -> list[str]:
     """Return the types that OpenVINO computes in on this processor, as it calls them."""
     try:
-        import openvino
+        return list(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     except ImportError:
         return []
-    return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+@functools.cache
+def _core() -> Any:
+    """Return the one core of this process, which is never let go.
+
+    OpenVINO gives the thread that first uses a core a stack for signals, and frees that stack with the core and
+    its last network. Where another thread does so, the next signal of the first (an interrupt) ends the process.
+    """
+    import openvino
+
+    core = openvino.Core()
+    # Most weights are kept in another order than in the file, whose pages would stay in memory beside them.
+    core.set_property({"ENABLE_MMAP": False})
+    return core
 
 
 def _compile(file: Path, precision: str, streams: int) -> Any:
-    import openvino
-
     settings = {
         # Without it, a processor that can computes in bfloat16.
         "INFERENCE_PRECISION_HINT": _TYPES[precision],
@@ -133,10 +146,7 @@ def _compile(file: Path, precision: str, streams: int) -> Any:
         # Decoding shares the cores.
         "ENABLE_CPU_PINNING": False,
     }
-    core = openvino.Core()
-    # Most weights are kept in another order than in the file, whose pages would stay in memory beside them.
-    core.set_property({"ENABLE_MMAP": False})
-    return core.compile_model(core.read_model(file), "CPU", settings)
+    return _core().compile_model(_core().read_model(file), "CPU", settings)
 
 
 def _compare(graph: FrozenGraph, folder: Path) -> None:
