@@ -16,7 +16,7 @@ demo: .venv/installed  ## the whole job on handwritten digits, or on IMAGES=phot
 dev: .venv/dev-installed .dev/demijohn  ## make .venv with everything that developing needs
 
 test: lint types  ## lint, types and tests; what CI runs
-	$(BIN)/python -m pytest --numprocesses=auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(PYTEST_ARGS)
 
 lint: dev  ## ruff, style and format
 	$(BIN)/ruff check .

@@ -61,7 +61,7 @@ def test_all_architectures_of_keras_are_there(guard: None) -> None:
 
 
 @pytest.mark.parametrize("top", [False, pytest.param(True, marks=pytest.mark.slow)])
-@quick(*QUICK)
+@quick("mobilenet-0.25")
 def test_network_and_file_are_those_that_keras_itself_takes_with_its_weights(
     guard: None, memory: None, monkeypatch: pytest.MonkeyPatch, backbone: Backbone, top: bool
 ) -> None:

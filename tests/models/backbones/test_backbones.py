@@ -21,7 +21,9 @@ def test_our_own_networks_stand_first() -> None:
 # The network; for those of Keras see test_applications.
 
 
-@pytest.mark.parametrize("backbone", OURS, ids=lambda backbone: backbone.name)
+@pytest.mark.parametrize(
+    "backbone", [pytest.param(each, id=each.name, marks=[pytest.mark.slow] * (each != OURS[0])) for each in OURS]
+)
 @pytest.mark.parametrize("top", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_network_is_as_its_record_says(guard: None, backbone: Backbone, top: bool) -> None:
     network = backbone.build(top=top, input_size=backbone.input_size)

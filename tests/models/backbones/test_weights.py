@@ -405,7 +405,7 @@ def test_a_damaged_download_is_told_from_a_wrong_file(
             load(file)
 
 
-@pytest.mark.parametrize("layout", [".h5", ".weights.h5"])
+@pytest.mark.parametrize("layout", [".h5", pytest.param(".weights.h5", marks=pytest.mark.slow)])
 def test_the_classifier_is_left_out_and_the_features_are_the_same(guard: None, tmp_path: Path, layout: str) -> None:
     whole, alone = tmp_path / f"whole{layout}", tmp_path / f"alone{layout}"
     network = load_classifier(TINY, LocatedWeights(None, 3))

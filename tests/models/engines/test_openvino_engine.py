@@ -15,6 +15,8 @@ from demijohn.models.engines.openvino_engine import _compile
 
 image = opset8.parameter([1, 4], np.float32)
 openvino.save_model(openvino.Model([opset8.relu(image)], [image]), sys.argv[1])
+# A shell that starts something in the background lets it ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 networks = [_compile(Path(sys.argv[1]), "float32", 1)]
 thread = threading.Thread(target=networks.clear)
 thread.start()

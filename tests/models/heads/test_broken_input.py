@@ -11,6 +11,7 @@ import pytest
 from demijohn.models import BACKBONES, BadWeights, LocatedWeights, ModelError, load_extractor, load_head, locate_weights
 from demijohn.models.backbones.checkpoint import read_checkpoint
 from demijohn.models.backbones.efficientnet_lite import load_efficientnet_lite
+from demijohn.models.engines.engine import Engine
 from demijohn.models.engines.engines import make_engine
 from support.standin import TINY
 
@@ -85,6 +86,11 @@ def test_weights_that_are_not_finite_are_refused(guard: None, tmp_path: Path, pl
         load_extractor(TINY, locate_weights(TINY, str(tmp_path / "x.weights.h5")))
 
 
+@pytest.fixture(scope="module")
+def engine(lively: Any) -> Engine:
+    return make_engine(TINY, lively, batch_size=4)
+
+
 @pytest.mark.parametrize(
     "images",
     [
@@ -96,9 +102,9 @@ def test_weights_that_are_not_finite_are_refused(guard: None, tmp_path: Path, pl
         np.zeros((4, 16, 16, 3), np.float32),
     ],
 )
-def test_pictures_of_another_kind_are_refused(lively: Any, images: Any) -> None:
+def test_pictures_of_another_kind_are_refused(engine: Engine, images: Any) -> None:
     with pytest.raises(ModelError):
-        make_engine(TINY, lively, batch_size=4).extract(images)[0]
+        engine.extract(images)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("h5py"), AttributeError(), IndexError("")])

@@ -122,8 +122,12 @@ def test_validation_rows_are_never_trained_on(hard: tuple[Split, Split]) -> None
     ("settings", "expected"),
     [
         ({"hidden": ()}, ["Normalization", "Dense"]),
-        ({"hidden": (5,), "dropout": 0}, ["Normalization", "Dense", "ReLU", "Dense"]),
-        ({"hidden": (5, 4)}, ["Normalization", *["Dense", "ReLU", "Dropout"] * 2, "Dense"]),
+        pytest.param(
+            {"hidden": (5,), "dropout": 0}, ["Normalization", "Dense", "ReLU", "Dense"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"hidden": (5, 4)}, ["Normalization", *["Dense", "ReLU", "Dropout"] * 2, "Dense"], marks=pytest.mark.slow
+        ),
         (
             {"hidden": (5, 4), "batch_norm": True},
             ["Normalization", *["Dense", "BatchNormalization", "ReLU", "Dropout"] * 2, "Dense"],

@@ -152,7 +152,7 @@ def test_what_was_found_is_plain_json(trained: Any, case: str, classes: int) -> 
     assert all(isinstance(warning, str) and "\n" not in warning for warning in head.warnings_)
 
 
-@every_head
+@every_head_dense_slow
 def test_the_same_seed_gives_the_same_scores(rows: Callable[[int], Rows], name: str) -> None:
     data = rows(5)
     first, second = (
@@ -185,7 +185,7 @@ def test_classes_may_have_names(rows: Callable[[int], Rows], tmp_path: Path, nam
     np.testing.assert_allclose(load_head(tmp_path / f"head{named.suffix}")(features), scores, rtol=1e-5, atol=1e-6)
 
 
-@every_head
+@every_head_dense_slow
 def test_without_validation_rows_it_learns_and_warns(rows: Callable[[int], Rows], name: str) -> None:
     data = rows(2)
     settings = {"hidden": (), "epochs": 15, "learning_rate": 0.05} if name == "dense" else {}

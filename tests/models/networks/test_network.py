@@ -55,7 +55,13 @@ def check(backbone: Any, extractor: Any, tap: Tap, pixels: NDArray[np.uint8], fo
     return again
 
 
-@pytest.mark.parametrize("tap", [Tap("last", each) for each in ("avg+max", "none")] + [Tap("bn", "avg")])
+@pytest.mark.parametrize(
+    "tap",
+    [
+        Tap("last", "none"),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (Tap("last", "avg+max"), Tap("bn"))),
+    ],
+)
 def test_every_tap(tap: Tap, lively: Any, pixels: NDArray[np.uint8], tmp_path: Path) -> None:
     network = check(TINY, lively, tap, pixels, tmp_path)
     assert network.input.dtype == "uint8"

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,25 @@ from support.pictures import COLOURS, encode, picture, write_classes
 from support.standin import TINY, build
 
 
+class Runs(dict[str, Run]):
+    """Runs by what they see, trained when they are first asked for."""
+
+    def __init__(self, trainings: dict[str, Callable[[], Run]]) -> None:
+        super().__init__()
+        self._trainings = trainings
+
+    def __missing__(self, what: str) -> Run:
+        self[what] = self._trainings[what]()
+        return self[what]
+
+
 @dataclass(frozen=True)
 class World:
     """Pictures, a store with features in many forms, and runs on them by what they see."""
 
     photos: Path
     store: Path
-    runs: dict[str, Run]
+    runs: Runs
 
     def paths(self, run: Run, split: int) -> list[str]:
         """Return a file of each picture of a split, in the order of the run's predictions."""
@@ -46,43 +59,38 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setitem(BACKBONES, TINY.name, TINY)
         photos, store = write_classes(root / "photos"), root / "store"
         extract: dict[str, Any] = {"backbones": ("tiny",), "weights": "random", "store": store}
-        [usual] = extract_feature_sets(photos, views=3, views_for="all", augment="flip,crop", **extract)
-        [other] = extract_feature_sets(photos, **{**extract, "weights": "random:1"})
-        conv, _ = extract_feature_sets(photos, layers=("conv", "bn"), pooling="max", **extract)
-        [whole] = extract_feature_sets(photos, pooling="none", resize="pad", **extract)
+        sets: dict[str, dict[str, Any]] = {
+            "usual": {"views": 3, "views_for": "all", "augment": "flip,crop"},
+            "other": {"weights": "random:1"},
+            "conv": {"layers": ("conv", "bn"), "pooling": "max"},
+            "whole": {"pooling": "none", "resize": "pad"},
+        }
 
-        def train(head: str, *sets: Any, **arguments: Any) -> Run:
-            return train_head(head, features="+".join(each.digest for each in sets), store=store, **arguments)
+        @cache
+        def digest(name: str) -> str:
+            return str(extract_feature_sets(photos, **{**extract, **sets[name]})[0].digest)
 
-        yield World(
-            photos,
-            store,
-            {
-                **{head: train(head, usual, views=1) for head in HEADS if head != "dense"},
-                "calibrated": train("svm", usual, views=1, calibrated=True),
-                "calibrated in folds": train("centroid", usual, views=1, calibrated=True, folds=3),
-                "calibrated mean over views": train("svm", usual, tta=True, calibrated=True),
-                "a network": train("dense", usual, views=1, settings={"epochs": 3}),
-                "views": train("svm", usual),
-                "mean over views": train("logistic", usual, tta=True),
-                "joined": train("svm", other, usual, views=1),
-                "another layer joined": train("logistic", conv, usual, views=1),
-                "whole maps": train("svm", whole, views=1),
-            },
-        )
+        def train(head: str, *names: str, **arguments: Any) -> Run:
+            return train_head(head, features="+".join(map(digest, names)), store=store, **arguments)
+
+        yield World(photos, store, Runs({what: partial(train, *names, **of) for what, (names, of) in WHAT.items()}))
 
 
-WHAT = (
-    *(head for head in HEADS if head != "dense"),
-    "calibrated",
-    "calibrated in folds",
-    "calibrated mean over views",
-    "a network",
-    "views",
-    "mean over views",
-    "joined",
-    "another layer joined",
-    "whole maps",
+WHAT: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    **{head: ((head, "usual"), {"views": 1}) for head in HEADS if head != "dense"},
+    "calibrated": (("svm", "usual"), {"views": 1, "calibrated": True}),
+    "calibrated in folds": (("centroid", "usual"), {"views": 1, "calibrated": True, "folds": 3}),
+    "calibrated mean over views": (("svm", "usual"), {"tta": True, "calibrated": True}),
+    "a network": (("dense", "usual"), {"views": 1, "settings": {"epochs": 3}}),
+    "views": (("svm", "usual"), {}),
+    "mean over views": (("logistic", "usual"), {"tta": True}),
+    "joined": (("svm", "other", "usual"), {"views": 1}),
+    "another layer joined": (("logistic", "conv", "usual"), {"views": 1}),
+    "whole maps": (("svm", "whole"), {"views": 1}),
+}
+QUICK = {"logistic", "knn", "calibrated mean over views", "another layer joined", "whole maps"}
+every_kind = pytest.mark.parametrize(
+    "what", [what if what in QUICK else pytest.param(what, marks=pytest.mark.slow) for what in WHAT]
 )
 
 
@@ -97,15 +105,15 @@ def expected(run: Run, split: int) -> Any:
     return scores[stored.splits == split]
 
 
-@pytest.mark.parametrize("what", WHAT)
+@every_kind
 def test_pictures_of_the_data_set_get_the_stored_predictions_without_a_network(
     world: World, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("a network was run")
 
-    monkeypatch.setattr(Engine, "extract", refuse)
     run = world.runs[what]
+    monkeypatch.setattr(Engine, "extract", refuse)
     classifier = Classifier.load(run.id, store=world.store)
     stored = run.predictions
     predicted = classifier.predict(world.paths(run, 2))
@@ -113,15 +121,15 @@ def test_pictures_of_the_data_set_get_the_stored_predictions_without_a_network(
     assert np.allclose(classifier.predict_proba(world.paths(run, 2)), expected(run, 2), atol=1e-6)
 
 
-@pytest.mark.parametrize("what", WHAT)
+@every_kind
 def test_the_same_comes_out_where_every_row_is_made_anew(
     world: World, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BACKBONES, TINY.name, TINY)
+    run = world.runs[what]
     store = shutil.copytree(world.store, tmp_path / "store")
     for parts in store.glob("features/*/parts"):
         shutil.rmtree(parts)
-    run = world.runs[what]
     classifier = Classifier.load(run.id, store=store)
     paths = world.paths(run, 2)
     stored = run.predictions
@@ -170,11 +178,12 @@ def test_an_unreadable_file_is_an_error_that_names_it_and_the_others_are_kept(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BACKBONES, TINY.name, TINY)
+    run = world.runs["logistic"]
     store = shutil.copytree(world.store, tmp_path / "store")
     bad, good = tmp_path / "bad.jpg", tmp_path / "good.png"
     bad.write_bytes(b"text")
     good.write_bytes(encode(picture(77, colour=COLOURS["blue"])))
-    classifier = Classifier(world.runs["logistic"], FeatureStore(store))
+    classifier = Classifier(run, FeatureStore(store))
     with pytest.raises(UnreadableImage, match=r"bad\.jpg: a text file, not a picture"):
         classifier.predict([good, bad])
     with pytest.raises(UnreadableImage, match=r"gone\.jpg: cannot be read: No such file"):
@@ -183,8 +192,8 @@ def test_an_unreadable_file_is_an_error_that_names_it_and_the_others_are_kept(
 
 
 def test_a_temperature_of_the_run_counts(world: World, tmp_path: Path) -> None:
-    store = shutil.copytree(world.store, tmp_path / "store")
     run = world.runs["svm"]
+    store = shutil.copytree(world.store, tmp_path / "store")
     file = store / "runs" / run.id / "run.json"
     file.write_text(json.dumps({**run.record, "temperature": 2.5}))
     classifier = Classifier.load(run.id, store=store)
@@ -204,8 +213,8 @@ def test_the_temperature_is_fitted_on_validation_alone_and_this_is_said(world: W
 
         warn = say
 
-    store = shutil.copytree(world.store, tmp_path / "store")
     run = world.runs["svm"]
+    store = shutil.copytree(world.store, tmp_path / "store")
     listener: Any = Listener()
     usual = Classifier.load(run.id, store=store, progress=listener)
     assert f"calibrated on the 10 validation pictures of {run.id}: temperature {usual.temperature:.3g}" in "".join(
@@ -267,8 +276,8 @@ def test_a_network_that_was_fine_tuned_is_run_on_pixels_by_the_recipe(
     images = keras.Input((16, 16, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(keras.ops.cast(images, "float32"))
     network = keras.Model(images, keras.layers.Dense(3)(build(top=False)(x)[:, 3, 4]))
-    store = shutil.copytree(world.store, tmp_path / "store")
     parent = world.runs["svm"]
+    store = shutil.copytree(world.store, tmp_path / "store")
     folder = shutil.copytree(parent.folder, store / "runs" / "fine-tuned-tiny-0")
     network.save(folder / "network.keras")
     about = {"head": "fine-tuned", "parent": parent.id, "head_file": "network.keras", "temperature": 2.0}

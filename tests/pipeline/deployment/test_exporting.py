@@ -63,7 +63,10 @@ def logistic(store: Path) -> str:
     return train_head("logistic", store=store).id
 
 
-@pytest.fixture(scope="module", params=FORMATS)
+@pytest.fixture(
+    scope="module",
+    params=[each if each in ("keras", "onnx") else pytest.param(each, marks=pytest.mark.slow) for each in FORMATS],
+)
 def exported(
     request: pytest.FixtureRequest, store: Path, logistic: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Export:
@@ -123,7 +126,7 @@ def test_the_script_predicts_in_a_process_of_its_own_without_demijohn(exported: 
 
 
 @pytest.mark.parametrize(
-    "head", [pytest.param(name, marks=pytest.mark.slow) if name == "dense" else name for name in HEADS]
+    "head", [name if name in ("lda", "knn") else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
 )
 def test_every_head_is_folded(head: str, store: Path, tmp_path: Path) -> None:
     run = train_head(head, store=store, settings={"epochs": 2} if head == "dense" else {}, tune=False)

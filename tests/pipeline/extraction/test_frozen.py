@@ -10,7 +10,7 @@ from demijohn.pipeline import extract_features
 from demijohn.pipeline.extraction import frozen
 
 
-@pytest.mark.parametrize("engine", engines.ENGINES)
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("tensorflow", marks=pytest.mark.slow)])
 def test_no_network_stands_beside_the_engine(
     engine: str, tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
