@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from ..progress import Counter, Silent
+from .small_keras import keep_keras_small
 
 
 class Terminal:
@@ -78,6 +79,7 @@ def run_command(command: click.Command, name: str) -> None:
 
 
 def _run(command: click.Command, name: str) -> int:
+    keep_keras_small()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names may hold bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
