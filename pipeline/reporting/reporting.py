@@ -19,7 +19,7 @@ from ...cache.store import FeatureStore
 from ...cache.table import SPLITS
 from ..assessment.controls import JUDGED
 from ..assessment.expectations import read_expectation
-from ..assessment.judgements import judge_runs
+from ..assessment.judgements import Judgement, judge_runs
 from ..assessment.verdicts import group_families, name_runs
 from ..errors import InvalidRequest
 from ..pictures.remains import draw_remains
@@ -79,8 +79,8 @@ def report_heads(
         No head has been trained on it yet, none fits the filters, the split has no picture, or an
         expectation is none.
     DamagedFile
-        The predictions of a run cannot be read, or only runs are asked for whose run.json cannot; of others such
-        runs are left out, and the report says so.
+        Only runs are asked for whose run.json or predictions cannot be read; of others such runs are left out, and
+        the report says so.
     """
     expectations = tuple(map(read_expectation, expect))
     filters = Filters(tuple(runs) or None, backbone, split)
@@ -88,7 +88,7 @@ def report_heads(
     table = kept.find_dataset(dataset)
     surveyed = kept.survey_runs()
     every = [run for _, run in surveyed if isinstance(run, Run) and run.record["dataset"] == table.name]
-    left_out = tuple(LeftOut(folder.name, str(why)) for folder, why in surveyed if isinstance(why, CacheError))
+    left_out = [LeftOut(folder.name, str(why)) for folder, why in surveyed if isinstance(why, CacheError)]
     found = current_examples(table, kept, {run.record["features_digest"] for run in every})
     grounds = {digest: Ground.of(inputs, examples) for digest, (inputs, examples) in found.items()}
     digests = {digest: ground.digest for digest, ground in grounds.items()}
@@ -96,7 +96,10 @@ def report_heads(
     outdated = tuple(Outdated(run.id, command_of(run.record, store=kept.folder)) for run in every if run not in current)
     for each in outdated:
         progress.warn(f"{each.run} is of an earlier state of the data set or its features; again: {each.command}")
-    if not current:
+    results_kept = KeptResults(kept.report_folder(table.name) / "kept", FORMAT)
+    everyone, damaged = _judge(rank_runs(current), grounds, results_kept)
+    left_out += damaged
+    if not everyone:
         told = (
             [f"runs of an earlier state: {len(outdated)}; the first again: {outdated[0].command}"] if outdated else []
         )
@@ -106,8 +109,6 @@ def report_heads(
             f"run {on_store('train-head', kept.folder)} first"
         )
 
-    results_kept = KeptResults(kept.report_folder(table.name) / "kept", FORMAT)
-    everyone = judge_runs(rank_runs(current), grounds, results_kept)
     names = name_runs(group_families(everyone))
     ranked = [each for each in everyone if _fits(each.run, names[each.run.id], filters)]
     if not ranked:
@@ -126,7 +127,7 @@ def report_heads(
         equivalence=equivalence,
         expectations=expectations,
         outdated=outdated,
-        left_out=left_out,
+        left_out=tuple(left_out),
         progress=progress,
     )
     if filters == Filters():
@@ -134,6 +135,18 @@ def report_heads(
     _write(report, kept)
     progress.say(f"report in {report.folder / PAGE}")
     return report
+
+
+def _judge(runs: Sequence[Run], grounds: dict[str, Ground], kept: KeptResults) -> tuple[list[Judgement], list[LeftOut]]:
+    """Return the judgement of each run, and those runs whose predictions cannot be read."""
+    judged: list[Judgement] = []
+    left_out = []
+    for run in runs:
+        try:
+            judged += judge_runs([run], grounds, kept)
+        except DamagedFile as error:
+            left_out.append(LeftOut(run.id, str(error)))
+    return judged, left_out
 
 
 def _fits(run: Run, name: str, filters: Filters) -> bool:

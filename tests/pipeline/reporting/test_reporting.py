@@ -264,27 +264,28 @@ def test_reports_of_two_data_sets_stand_side_by_side(tmp_path: Path) -> None:
     assert before == {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
 
 
-def test_a_damaged_run_is_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["run.json", "predictions.h5"])
+def test_a_damaged_run_is_left_out_and_told(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = make_store(tmp_path / "store", images=(12, 12, 12))
     ground = find_ground(store)
     good, bad = (add_run(store, name, predict(ground, 0.9, seed=1), ground).id for name in ("good", "bad"))
-    file = store.run_folder(bad) / "run.json"
-    file.write_text(file.read_text()[:-20])
+    file = store.run_folder(bad) / name
+    file.write_bytes(file.read_bytes()[:-20])
     report = report_heads(store=store.folder)
     assert [run.id for run in report.runs] == [good]
     [left_out] = json.loads((report.folder / "report.json").read_text())["left_out"]
     assert left_out["run"] == bad
-    assert f"{file} is damaged: expected a JSON object" in left_out["reason"]
-    assert left_out["reason"].endswith(f"; remove the run's folder {file.parent}, or train it again")
+    assert f"{file} is damaged: " in left_out["reason"]
+    mend = f"remove the run's folder {file.parent}, or train it again" if name == "run.json" else "train the run again"
+    assert mend in left_out["reason"]
     print_comparison(report)
     assert f"! left out: {left_out['reason']}" in capsys.readouterr().out
-    for name in ("report.md", "index.html"):
-        text = html.unescape((report.folder / name).read_text()).replace("\\", "")
-        assert f"remove the run's folder {file.parent}" in text, name
-    with pytest.raises(DamagedFile, match="or train it again"):
+    for page in ("report.md", "index.html"):
+        assert mend in html.unescape((report.folder / page).read_text()).replace("\\", ""), page
+    with pytest.raises(DamagedFile, match=re.escape(mend)):
         report_heads(store=store.folder, runs=[bad])
     shutil.rmtree(store.run_folder(good))
-    with pytest.raises(InvalidRequest, match=r"no head .* yet \(runs that cannot be read: 1; .* train it again\): run"):
+    with pytest.raises(InvalidRequest, match=r"no head .* yet \(runs that cannot be read: 1; .* again.*\): run"):
         report_heads(store=store.folder)
     shutil.rmtree(file.parent)
     with pytest.raises(InvalidRequest, match=f"made yet: run train-head --store {store.folder} first"):
