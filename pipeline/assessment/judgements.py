@@ -4,7 +4,6 @@ A run that is of the present state of the data set has predicted exactly the pic
 their order; so what it has right is a row of booleans, which is kept, and its predictions are read once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,26 +48,22 @@ class Judgement:
         return value
 
 
-def judge_runs(runs: Sequence[Run], grounds: dict[str, Ground], kept: KeptResults) -> list[Judgement]:
-    """Return the judgement of each run.
+def judge_run(run: Run, ground: Ground, kept: KeptResults) -> Judgement:
+    """Return the judgement of a run.
 
     Parameters
     ----------
-    runs : sequence of Run
+    run : Run
         Of the present state of the data set.
-    grounds : dict of str to Ground
-        By the digest of the features.
+    ground : Ground
+        Of its features.
     kept : KeptResults
 
     Raises
     ------
     DamagedFile
-        The predictions of a run cannot be read, or are of other pictures.
+        The predictions of the run cannot be read, or are of other pictures.
     """
-    return [_judge(run, grounds[run.record["features_digest"]], kept) for run in runs]
-
-
-def _judge(run: Run, ground: Ground, kept: KeptResults) -> Judgement:
     complete = _is_complete(run.record, grouped=ground.groups is not None)
     about = {
         "run": run.id,

@@ -1,7 +1,7 @@
 """Keras without what it can use and demijohn does not use of it, for a process that is demijohn's alone.
 
-It is imported in two thirds of the time and 0.1 GB less. Keras takes no data frames there, which is why the
-Python interface, beside which a person may use Keras as well, leaves it alone.
+It is imported in two thirds of the time and with 0.1 GB less (benchmarks/keras_alone.py). Keras takes no data frames
+there, which is why the Python interface, beside which a person may use Keras as well, leaves it alone.
 """
 
 import sys
@@ -22,9 +22,14 @@ class _Finder(MetaPathFinder):
 def _importer() -> str:
     """Return the name of the module that is importing something."""
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and str(frame.f_globals["__name__"]).startswith("importlib."):
+    while frame is not None and _module(frame).startswith("importlib."):
         frame = frame.f_back
-    return "" if frame is None else str(frame.f_globals["__name__"])
+    return "" if frame is None else _module(frame)
+
+
+def _module(frame: FrameType) -> str:
+    # Code that is run from a string may have no name.
+    return str(frame.f_globals.get("__name__", ""))
 
 
 _finder = _Finder()

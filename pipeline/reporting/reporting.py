@@ -19,7 +19,7 @@ from ...cache.store import FeatureStore
 from ...cache.table import SPLITS
 from ..assessment.controls import JUDGED
 from ..assessment.expectations import read_expectation
-from ..assessment.judgements import Judgement, judge_runs
+from ..assessment.judgements import Judgement, judge_run
 from ..assessment.verdicts import group_families, name_runs
 from ..errors import InvalidRequest
 from ..pictures.remains import draw_remains
@@ -139,11 +139,10 @@ def report_heads(
 
 def _judge(runs: Sequence[Run], grounds: dict[str, Ground], kept: KeptResults) -> tuple[list[Judgement], list[LeftOut]]:
     """Return the judgement of each run, and those runs whose predictions cannot be read."""
-    judged: list[Judgement] = []
-    left_out = []
+    judged, left_out = [], []
     for run in runs:
         try:
-            judged += judge_runs([run], grounds, kept)
+            judged.append(judge_run(run, grounds[run.record["features_digest"]], kept))
         except DamagedFile as error:
             left_out.append(LeftOut(run.id, str(error)))
     return judged, left_out

@@ -9,7 +9,7 @@ import pytest
 from demijohn.cache.results import KeptResults
 from demijohn.pipeline import extract_features, report_heads, train_head
 from demijohn.pipeline.assessment.conclusions import raise_flags
-from demijohn.pipeline.assessment.judgements import judge_runs
+from demijohn.pipeline.assessment.judgements import judge_run
 from demijohn.pipeline.reporting.report import Report
 from PIL import Image
 from support.reports import report_in
@@ -154,7 +154,7 @@ def test_unfinished_training_is_flagged(
     store = make_store(tmp_path / "store")
     ground = find_ground(store)
     run = add_run(store, "one", predict(ground, 0.9, seed=1), ground, head=head, settings=settings, found=found)
-    ranked = judge_runs([run], {ground.inputs.digest: ground}, KeptResults(tmp_path / "kept", 1))
+    ranked = [judge_run(run, ground, KeptResults(tmp_path / "kept", 1))]
     flags = raise_flags(ranked, {"one": "a name"}, [], "test", shortcuts=None, leaks=None, notes=())
     assert [flag.kind for flag in flags] == kinds
     assert all(flag.run == "one" and flag.sentence.startswith("a name ") for flag in flags)

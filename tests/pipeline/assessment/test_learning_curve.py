@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from demijohn.cache.results import KeptResults
 from demijohn.pipeline import train_head
-from demijohn.pipeline.assessment.judgements import Judgement, judge_runs
+from demijohn.pipeline.assessment.judgements import Judgement, judge_run
 from demijohn.pipeline.assessment.learning_curve import SIZES, LastGain, LearningCurve, Point, draw_learning_curve
 from demijohn.pipeline.progress import SILENT
 from support.trials import find_ground, make_store
@@ -17,7 +17,7 @@ def judged(folder: Path, head: str = "ridge", **options: object) -> list[Judgeme
     store = make_store(folder, **options)  # type: ignore[arg-type]
     run = train_head(head, store=folder)
     ground = find_ground(store)
-    return judge_runs([run], {ground.inputs.digest: ground}, KeptResults(folder / "kept", 1))
+    return [judge_run(run, ground, KeptResults(folder / "kept", 1))]
 
 
 @pytest.mark.parametrize("group_size", [1, 4])

@@ -8,7 +8,7 @@ from demijohn.cache import Run
 from demijohn.cache.results import KeptResults
 from demijohn.pipeline import report_heads
 from demijohn.pipeline.assessment.costs import Cost
-from demijohn.pipeline.assessment.judgements import Judgement, judge_runs
+from demijohn.pipeline.assessment.judgements import Judgement, judge_run
 from demijohn.pipeline.assessment.verdicts import (
     compare_with_best,
     find_cheaper,
@@ -31,7 +31,7 @@ def ground(tmp_path: Path) -> Ground:
 
 def judge(ground: Ground, tmp_path: Path, *runs: Run) -> list[Judgement]:
     """Return the runs, the best first."""
-    return judge_runs(rank_runs(runs), {ground.inputs.digest: ground}, KeptResults(tmp_path / "kept", 1))
+    return [judge_run(run, ground, KeptResults(tmp_path / "kept", 1)) for run in rank_runs(runs)]
 
 
 def run(tmp_path: Path, ground: Ground, name: str, accuracy: float, **about: object) -> Run:
