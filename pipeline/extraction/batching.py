@@ -4,7 +4,9 @@ A picture may be wanted by several engines, in several views, and one pass of an
 several feature sets. Who shares a batch does not matter: a row depends on its own pixels alone.
 
 Each engine computes in threads of its own, as many batches at once as it likes, and another thread
-stores rows, so that none of them waits for the disk or for the next picture.
+stores rows, so that none of them waits for the disk or for the next picture. A thread gets a load of
+batches at once, one where the network is slow: with the smallest networks, handing over every picture
+by itself cost a twelfth of the time. What is computed together is a batch, whatever the load.
 """
 
 import time
@@ -26,9 +28,11 @@ from ..pictures.feed import Decoded, Frame
 from .breakdown import Breakdown
 
 _AHEAD = 2
-"""Batches per thread of an engine that are computed or wait for it; bounds the memory."""
+"""Loads per thread of an engine that are computed or wait for it; bounds the memory."""
+_SECONDS, _MOST = 0.1, 16
+"""For which a load is to keep a thread busy, and its most batches."""
 _WRITES = 16
-"""Batches whose rows wait to be stored."""
+"""Loads whose rows wait to be stored."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +58,23 @@ class _Waiting:
     targets: tuple[Target, ...]
 
 
-_Outputs = tuple[NDArray[np.float32], ...]
+@dataclass(slots=True, eq=False)
+class _Load:
+    """Pictures that a thread computes, batch by batch."""
+
+    pictures: list[_Waiting]
+    engine: Engine
+    outputs: list[tuple[NDArray[np.float32], ...]] = field(default_factory=list)
+    """Of the batches so far, also where the next one fails or never comes."""
+
+    def compute(self) -> float:
+        """Compute all; return the seconds that it took."""
+        started = time.perf_counter()
+        size = self.engine.batch_size
+        for first in range(0, len(self.pictures), size):
+            batch = self.pictures[first : first + size]
+            self.outputs.append(self.engine.extract(np.stack([each.pixels for each in batch])))
+        return time.perf_counter() - started
 
 
 class _Queue:
@@ -64,18 +84,31 @@ class _Queue:
         self.engine = engine
         self.targets = targets
         self.waiting: list[_Waiting] = []
-        self.flying: deque[tuple[list[_Waiting], Future[tuple[_Outputs, float]]]] = deque()
+        self.load = 1
+        """Batches that a thread gets at once."""
+        self.flying: deque[tuple[_Load, Future[float]]] = deque()
         self.threads = ThreadPoolExecutor(engine.streams, thread_name_prefix="forward")
 
     @property
     def is_full(self) -> bool:
-        """Whether enough batches are under way."""
+        """Whether enough loads are under way."""
         return len(self.flying) >= _AHEAD * self.engine.streams
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a whole load of full batches is waiting."""
+        batches, rest = divmod(len(self.waiting), self.engine.batch_size)
+        return rest == 0 and batches >= self.load
+
+    def learn(self, load: _Load, seconds: float) -> None:
+        """Take as many batches next as by this load would keep a thread busy."""
+        self.load = int(np.clip(_SECONDS * len(load.outputs) / max(seconds, 1e-6), 1, _MOST))
 
     def launch(self) -> None:
         """Have what is waiting computed."""
         if self.waiting:
-            self.flying.append((self.waiting, self.threads.submit(_compute, self.engine, self.waiting)))
+            load = _Load(self.waiting, self.engine)
+            self.flying.append((load, self.threads.submit(load.compute)))
             self.waiting = []
 
 
@@ -145,7 +178,7 @@ class Batcher:
                 )
                 if lacking:
                     queue.waiting.append(_Waiting(picture.key, pixels, lacking))
-                if len(queue.waiting) == queue.engine.batch_size:
+                if queue.is_due:
                     while queue.is_full:
                         self._land(queue)
                     queue.launch()
@@ -160,22 +193,26 @@ class Batcher:
         self._settle_writes(0)
 
     def _land(self, queue: _Queue) -> None:
-        """Wait for the batch that was launched first, and have its rows stored."""
-        batch, future = queue.flying[0]
+        """Wait for the load that was launched first, and have its rows stored."""
+        load, future = queue.flying[0]
         started = time.perf_counter()
-        outputs, seconds = future.result()
+        seconds = future.result()
         self._breakdown.full += time.perf_counter() - started
         self._breakdown.forward += seconds
+        queue.learn(load, seconds)
         # Taken away only now: an interrupt finds it there.
         queue.flying.popleft()
-        self._store(queue, batch, outputs)
+        self._store(queue, load)
 
-    def _store(self, queue: _Queue, batch: Sequence[_Waiting], outputs: _Outputs) -> None:
+    def _store(self, queue: _Queue, load: _Load) -> None:
+        """Have the rows stored that were computed of a load."""
         self._settle_writes(_WRITES)
+        outputs = [np.concatenate(parts) for parts in zip(*load.outputs, strict=True)]
+        computed = load.pictures[: len(outputs[0])] if outputs else []
         for target in queue.targets:
-            rows = [number for number, each in enumerate(batch) if target in each.targets]
+            rows = [number for number, each in enumerate(computed) if target in each.targets]
             if rows:
-                keys = [batch[number].key for number in rows]
+                keys = [computed[number].key for number in rows]
                 self._written.append(
                     self._writing.submit(_write, self._writers[target], keys, outputs[target.output][rows])
                 )
@@ -188,16 +225,8 @@ class Batcher:
 
     def _save_what_is_computed(self) -> None:
         for queue in self._queues:
-            for batch, future in queue.flying:
-                if future.done() and not future.cancelled() and future.exception() is None:
-                    self._store(queue, batch, future.result()[0])
-
-
-def _compute(engine: Engine, batch: Sequence[_Waiting]) -> tuple[_Outputs, float]:
-    """Return the outputs of an engine, and the seconds that it took."""
-    started = time.perf_counter()
-    outputs = engine.extract(np.stack([each.pixels for each in batch]))
-    return outputs, time.perf_counter() - started
+            for load, _ in queue.flying:
+                self._store(queue, load)
 
 
 def _write(writer: FeatureWriter, keys: Sequence[Key], rows: NDArray[np.float32]) -> float:
