@@ -90,7 +90,10 @@ def check_rows(head: Any, X: Any, y: Any, *, sample_weight: Any = None, balanced
 
 def _check_finite(X: StreamedRows) -> StreamedRows:
     if not X.is_finite():
-        raise UnsuitableRows("a feature is infinite or no number; expected finite features: run demijohn cache verify")
+        raise UnsuitableRows(
+            "a feature is infinite or no number; expected finite features: check the store that they come from "
+            "with demijohn cache verify"
+        )
     return X
 
 

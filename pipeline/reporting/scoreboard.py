@@ -11,7 +11,7 @@ NUMBERS = ("validation", "ms", "train", "MB")
 """Aligned to the right."""
 WHOLE = ("head", "test", "to the best")
 """Not to be broken over lines."""
-SPARE = ("settings", "ms", "train", "MB")
+SPARE = ("to the best", "settings", "ms", "train", "MB")
 """What a narrow terminal can do without, the last one first."""
 CAPTION = (
     "Accuracy in percent, the best by validation first; test with its 95 % interval; the difference to the best is on\n"

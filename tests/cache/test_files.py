@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,30 @@ def test_leftovers_of_the_dead_are_removed_and_nothing_else(tmp_path: Path, dead
         assert set(os.listdir(tmp_path)) == keep
     finally:
         living.communicate()
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(23, True), (25, False)])
+def test_what_another_machine_left_is_removed_after_a_day(tmp_path: Path, hours: int, stays: bool) -> None:
+    path = tmp_path / f"a.h5.not-{machine_name()}.1.partial"
+    path.touch()
+    then = time.time() - hours * 3600
+    os.utime(path, (then, then))
+    remove_leftovers(tmp_path)
+    assert path.exists() is stays
+
+
+def test_a_process_of_another_user_is_alive(tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    path = tmp_path / f"a.h5.{machine_name()}.{dead}.partial"
+    path.touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", refused)
+        remove_leftovers(tmp_path)
+    assert path.exists()
+    remove_leftovers(tmp_path)
+    assert not path.exists()
 
 
 def test_leftovers_in_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ def test_a_plan_divides_what_is_wanted(wanted: list[int], present: set[int], ref
     assert len(every) == len(set(every))
     assert set(every) == {key(number) for number in wanted}
     assert set(plan.present) == {key(number) for number in wanted if number in present}
+    assert set(plan.refused) == {key(number) for number in wanted if number in refused - present}
+    assert plan.orphaned == {key(number) for number in present.difference(wanted)}
     assert list(plan.missing) == list(
         dict.fromkeys(key(number) for number in wanted if number not in present | refused)
     )

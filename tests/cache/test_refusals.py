@@ -110,7 +110,17 @@ def test_lines_appear_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"zz,r,p,d", b"ab,r,p,d", b"a" * 64, b"a" * 64 + b",r,p", b"a" * 64 + b",r,p,d,e", b"\xff\xfe", bytes(64)],
+    [
+        b"",
+        b"zz,r,p,d",
+        b"ab,r,p,d",
+        b"a" * 64,
+        b"a" * 64 + b",r,p",
+        b"a" * 64 + b",r,p,d,e",
+        b"a" * 66 + b",r,p,d",
+        b"\xff\xfe",
+        bytes(64),
+    ],
 )
 def test_a_damaged_line_is_left_out_and_the_others_are_not(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "refusals.csv"

@@ -264,6 +264,12 @@ def test_any_predictions_survive_and_any_reader_sees_them(count: int, classes: i
             assert np.array_equal(file["scores"][:], made.scores)
 
 
+def test_a_run_is_chosen_by_rows_that_its_head_has_not_seen_and_never_by_the_test_split() -> None:
+    made = replace(predictions(3, 3, True), splits=np.array([0, 1, 2], np.uint8))
+    assert made.honest.tolist() == [False, True, False]
+    assert replace(made, out_of_fold=True).honest.tolist() == [True, True, False]
+
+
 def test_what_is_out_of_fold_is_said_and_belongs_to_the_content(tmp_path: Path) -> None:
     plain = predictions(9, 3, True)
     folded = replace(plain, out_of_fold=True)

@@ -61,6 +61,13 @@ def test_a_feature_set_without_rows_is_none(tmp_path: Path) -> None:
     assert [features.recipe.backbone for features in store.feature_sets()] == ["xception"]
 
 
+def test_what_is_no_feature_set_hides_none(tmp_path: Path) -> None:
+    store = fill(tmp_path, "resnet50", "xception")
+    (tmp_path / "features" / "a-file").touch()
+    (tmp_path / "features" / "a-folder.partial").mkdir()
+    assert [features.recipe.backbone for features in store.feature_sets()] == ["resnet50", "xception"]
+
+
 def test_a_damaged_recipe_is_told(tmp_path: Path) -> None:
     store = fill(tmp_path, "xception")
     (store.feature_set(recipe("xception")).folder / "recipe.json").write_text("{}")
