@@ -5,8 +5,9 @@ several feature sets. Who shares a batch does not matter: a row depends on its o
 
 Each engine computes in threads of its own, as many batches at once as it likes, and another thread
 stores rows, so that none of them waits for the disk or for the next picture. A thread gets a load of
-batches at once, one where the network is slow: with the smallest networks, handing over every picture
-by itself cost a twelfth of the time. What is computed together is a batch, whatever the load.
+batches at once, one where the network is slow or pictures come slowly: with the smallest networks,
+handing over every picture by itself cost a twelfth of the time. What is computed together is a batch,
+whatever the load.
 """
 
 import time
@@ -96,9 +97,9 @@ class _Queue:
 
     @property
     def is_due(self) -> bool:
-        """Whether a whole load of full batches is waiting."""
+        """Whether full batches are waiting, and are a whole load or a thread has nothing to do."""
         batches, rest = divmod(len(self.waiting), self.engine.batch_size)
-        return rest == 0 and batches >= self.load
+        return rest == 0 and (batches >= self.load or len(self.flying) < self.engine.streams)
 
     def learn(self, load: _Load, seconds: float) -> None:
         """Take as many batches next as by this load would keep a thread busy."""
