@@ -13,6 +13,7 @@ from demijohn.pipeline.extraction.batching import Batcher, Target
 from demijohn.pipeline.extraction.breakdown import Breakdown
 from demijohn.pipeline.pictures.feed import Decoded, Frame
 from numpy.typing import NDArray
+from support.pools import wait_for
 from support.rows import recipe
 
 FRAME = Frame((2, 2), "squash-bilinear")
@@ -84,34 +85,47 @@ def test_every_row_is_of_its_own_picture(tmp_path: Path, batch_size: int, stream
 
 
 def test_a_fast_engine_gets_many_batches_at_once_and_a_slow_one_gets_one(tmp_path: Path) -> None:
-    def loads(engine: Engine, seconds: float) -> list[int]:
-        """Return how many pictures a thread got at once, from the first to the last time."""
+    def loads(engine: Engine, seconds: float, count: int) -> set[int]:
+        """Return how many pictures a thread got at once."""
 
         def extract(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
             time.sleep(seconds)
             return (images[:, 0, 0, :1].astype(np.float32),)
 
         engine.extract = extract  # type: ignore[method-assign]
-        filled = target(tmp_path / str(seconds), 60)
+        filled = target(tmp_path / str(seconds), count)
         batcher = Batcher([(engine, filled)], Breakdown())  # type: ignore[list-item]
         queue = batcher._queues[0]
-        found = []
+        found = set()
         launch = queue.launch
 
         def noted() -> None:
-            found.append(len(queue.waiting))
+            found.add(len(queue.waiting))
             launch()
 
         queue.launch = noted  # type: ignore[method-assign]
         with batcher:
-            for number in range(60):
+            for number in range(count):
                 batcher.add(decoded(number))
             batcher.finish()
-        assert rows_of(filled.features) == {key_of(number): number for number in range(60)}
+        assert rows_of(filled.features) == {key_of(number): number for number in range(count)}
         return found
 
-    assert max(loads(Engine(2, 2), 0.005)) > 2
-    assert set(loads(Engine(2, 2), 0.11)) <= {0, 2}
+    assert max(loads(Engine(2, 2), 0.005, 60)) > 2
+    assert loads(Engine(2, 2), 0.11, 13) == {1, 2}
+
+
+def test_where_pictures_come_slowly_none_waits_for_a_whole_load(tmp_path: Path) -> None:
+    engine = Engine(1, 2)
+    batcher = Batcher([(engine, target(tmp_path))], Breakdown())  # type: ignore[list-item]
+    with batcher:
+        for number in range(100):
+            batcher.add(decoded(number))
+        assert batcher._queues[0].batches_per_load > 1
+        wait_for(lambda: all(future.done() for _, future in batcher._queues[0].flying))
+        batcher.add(decoded(100))
+        wait_for(lambda: key_of(100) in engine.computed)
+        batcher.finish()
 
 
 def test_few_batches_are_under_way_however_many_pictures_come(tmp_path: Path) -> None:
