@@ -5,9 +5,9 @@ features is small, which is how these features are compared elsewhere, too.
 """
 
 import numpy as np
+from demijohn.models.threads import one_thread
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 
 PERPLEXITY = 30.0
 FEWEST_NEIGHBOURS = 10
@@ -48,7 +48,7 @@ def project_neighbours(X: NDArray[np.float32], *, seed: int) -> NDArray[np.float
     layout = TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=seed)
     # On one thread the sums are always of one order. Several gain little, and where other programs run as well they
     # wait for each other: six times as long on two busy cores.
-    with threadpool_limits(1):
+    with one_thread():
         return np.asarray(layout.fit_transform(axes), dtype=np.float64)
 
 

@@ -9,11 +9,11 @@ standardised features.
 from typing import Any
 
 import numpy as np
+from demijohn.models.threads import one_thread
 from numpy.typing import NDArray
 from sklearn.kernel_approximation import Nystroem
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, LinearSVC
-from threadpoolctl import threadpool_limits
 
 from ..solvers.path import fit_path
 from ..solvers.weighting import Weighting
@@ -108,7 +108,7 @@ def _fit(rows: Rows, weighting: Weighting, strengths: Doubles, seed: int) -> lis
     found = []
     for strength in strengths:
         classifier = SVC(C=float(strength), kernel="rbf", gamma=1 / Z.shape[1], break_ties=True, cache_size=500)
-        with threadpool_limits(1):
+        with one_thread():
             classifier.fit(Z, rows.classes[codes], sample_weight=weights)
         found.append((make_pipeline(scaler, classifier), not classifier.fit_status_))
     return found

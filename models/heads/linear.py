@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from demijohn.models.threads import one_thread
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
-from threadpoolctl import threadpool_limits
 
 from ..errors import UnsuitableSetting
 from ..solvers.eigen_path import EigenPath, fit_discriminant_path, leave_one_out
@@ -132,7 +132,7 @@ class _NewtonHead(LinearHead):
 
     def _retry(self, X: Floats, rows: Rows, weights: Floats, strength: float) -> tuple[Any, bool] | None:
         classifier = self._classifier(strength)
-        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        with one_thread(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             classifier.fit(X, rows.classes[rows.codes], sample_weight=weights)
         return classifier, not any(issubclass(each.category, ConvergenceWarning) for each in caught)

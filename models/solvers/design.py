@@ -12,13 +12,14 @@ streamed, a block is gone through in pieces; what a round does with a piece it d
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import pairwise
 from types import TracebackType
 from typing import Self, TypeVar
 
 import numpy as np
+from demijohn.models.threads import one_thread
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from .streaming import Matrix, pieces_of
 
@@ -53,16 +54,16 @@ class Design:
         self.blocks = [slice(int(start), int(end)) for start, end in pairwise(edges)]
 
     def __enter__(self) -> Self:
-        self._limits = threadpool_limits(1, user_api="blas")
-        self._pool = ThreadPoolExecutor(len(self.blocks)) if len(self.blocks) > 1 else None
+        self._held = ExitStack()
+        self._held.enter_context(one_thread(blas_alone=True))
+        count = len(self.blocks)
+        self._pool = self._held.enter_context(ThreadPoolExecutor(count)) if count > 1 else None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-        self._limits.restore_original_limits()
+        self._held.close()
 
     def each(self, work: Callable[[int], T], count: int | None = None) -> list[T]:
         """Return work(0), work(1), ...: one for each block of rows, or `count` of them, side by side."""

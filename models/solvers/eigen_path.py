@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from demijohn.models.threads import one_thread
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from .streaming import Matrix
 from .weighting import Weighting
@@ -197,7 +197,7 @@ def _decompose(
 def _eigh(square: Doubles) -> tuple[Doubles, Doubles]:
     # Half of it is products with vectors, at which threads wait for each other; where another process
     # has the second core, ten times as long as one thread takes alone.
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread(blas_alone=True):
         values, vectors = np.linalg.eigh(square)
     return values, vectors
 

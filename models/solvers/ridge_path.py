@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from demijohn.models.threads import one_thread
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from .band import WIDTH, Band, reduce_to_band
 from .blas import add_square
@@ -182,7 +182,7 @@ class RidgeFolds:
         alphas = np.asarray(strengths, dtype=np.float64)
         some = range(len(self.weightings)) if some is None else some
         # Threads of the BLAS wait for each other at products this thin, long where others compute as well.
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self._workers) as pool:
+        with one_thread(blas_alone=True), ThreadPoolExecutor(self._workers) as pool:
             if self._sums is None and not all(f in self._kept for f in some):
                 self._add_up_all(pool)
             share = partial(self._solve, alphas, threads=max(1, self._threads // len(some)), keep=keep)
