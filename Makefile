@@ -15,6 +15,8 @@ demo: .venv/installed  ## the whole job on handwritten digits, or on IMAGES=phot
 
 dev: .venv/dev-installed .dev/demijohn  ## make .venv with everything that developing needs
 
+# Tests start many processes, and each would compile what an environment forbids to keep compiled.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint types  ## lint, types and tests; what CI runs
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(PYTEST_ARGS)
 
