@@ -94,7 +94,7 @@ SCENES: dict[str, Callable[[Path, Patch], None]] = {
     "docs/report.md": prepare_runs,
     "docs/scale.md": prepare_features,
 }
-SLOW = {"docs/audit.md", "docs/backbones.md", "docs/cats-vs-dogs.md", "docs/heads.md"}
+SLOW = {"docs/audit.md", "docs/backbones.md", "docs/cats-vs-dogs.md", "docs/heads.md", "docs/report.md"}
 
 
 def test_every_page_that_shows_something_is_run() -> None:

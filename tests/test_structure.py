@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,16 @@ def dotted(path: Path) -> str:
 NAMES = {dotted(path): path for path in MODULES}
 
 
+@cache
+def parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> Iterator[tuple[bool, str]]:
     """Yield (True, module) for imports inside the package and (False, name) for others."""
     package = path.parent.relative_to(ROOT).parts
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             yield from ((False, alias.name.split(".")[0]) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -133,4 +140,4 @@ def test_every_error_opens_in_the_tree_and_is_a_builtin_kind(folder: str) -> Non
 def test_files_are_of_one_sitting() -> None:
     for name, path in NAMES.items():
         assert len(path.read_text().splitlines()) <= 400, name
-        assert ast.get_docstring(ast.parse(path.read_text())), name
+        assert ast.get_docstring(parse(path)), name

@@ -82,8 +82,13 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_the_whole_way_with_json_alone_on_stdout(photos: Path, tmp_path: Path) -> None:
     (photos / "red" / "broken.jpg").write_bytes(b"no picture")
-    store = ("--store", tmp_path / "store", "--json")
-    extracted = json.loads(run("extract-features", photos, *TINY, *store).stdout)
+
+    def ask(*words: str | Path) -> tuple[Any, int, str]:
+        process = start(*words, "--store", tmp_path / "store", "--json")
+        out, err = process.communicate()
+        return json.loads(out), process.returncode, err
+
+    extracted, _, _ = ask("extract-features", photos, *TINY)
     assert {name: extracted[name] for name in ("images", "cached", "extracted", "rows", "width", "duplicates")} == {
         "images": 37,
         "cached": 0,
@@ -96,16 +101,15 @@ def test_the_whole_way_with_json_alone_on_stdout(photos: Path, tmp_path: Path) -
     assert Path(extracted["features"]).name == "features.h5"
     assert extracted["seconds"] > 0
     assert extracted["images_per_second"] > 0
-    trained = json.loads(run("train-head", "--head", "svm", *store).stdout)
+    trained, _, _ = ask("train-head", "--head", "svm")
     assert (trained["backbone"], trained["head"]) == ("tiny", "svm")
     assert trained["metrics"]["test"]["log_loss"] is None
     assert len(trained["metrics"]["test"]["accuracy_interval"]) == 2
-    strict = run("report-heads", *store, "--assert", "test.images >= 1000")
-    report = json.loads(strict.stdout)
+    report, status, told = ask("report-heads", "--assert", "test.images >= 1000")
     assert report["best"] == trained["run"]
     assert [each["run"] for each in report["runs"]] == [trained["run"]]
-    assert strict.returncode == 1
-    assert "test.images of tiny+svm is " in strict.stderr
+    assert status == 1
+    assert "test.images of tiny+svm is " in told
 
 
 @pytest.mark.slow
@@ -259,6 +263,7 @@ CARE = [
 ]
 
 
+@pytest.mark.slow
 def test_mistakes_in_the_care_of_a_store(tmp_path: Path) -> None:
     write_classes(tmp_path / "photos", per_class=2)
     start("extract-features", "photos", *TINY, cwd=tmp_path).communicate(timeout=120)

@@ -38,7 +38,7 @@ def write_report(root: Path) -> Path:
         extract_features(photos / "table.csv", backbone=TINY.name, weights="random", store=store)
         for head, settings in (("logistic", {}), ("logistic", {"c": 0.1}), ("logistic", {"c": 0.001})):
             run = train_head(head, store=store, settings=settings)
-        _write_history(run.folder / "history.csv")
+        write_history(run.folder / "history.csv")
         audit(store=store)
         report_heads(store=store)
     return store
@@ -55,7 +55,7 @@ def page_of(store: Path) -> Path:
     return report_in(store) / "index.html"
 
 
-def _write_history(path: Path) -> None:
-    # As a head that learns in epochs would; the stand-in for one that needs no TensorFlow.
+def write_history(path: Path) -> None:
+    """Write the history of a head that learns in epochs; the stand-in for one that needs no TensorFlow."""
     lines = [f"{epoch},{1 / epoch},{1 - 0.3 / epoch},{1.1 / epoch},{0.95 - 0.3 / epoch}" for epoch in range(1, 9)]
     path.write_text("\n".join(["epoch,loss,accuracy,val_loss,val_accuracy", *lines]) + "\n")

@@ -125,6 +125,7 @@ def test_a_size_that_an_architecture_cannot_take_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet-0.25", "mobilenet-v3-small-0.75"])
 def test_another_size_that_it_can_take_needs_no_other_file(guard: None, name: str) -> None:
     network = BY_NAME[name].build(top=False, input_size=(96, 64))

@@ -25,6 +25,7 @@ from demijohn.models.backbones.efficientnet_lite import Scaling, _torch_name, lo
 from demijohn.models.engines.engines import make_engine
 from demijohn.pipeline.checking import check_backbone, imagenet_classes
 from numpy.typing import NDArray
+from support.cases import quick
 
 Arrays = dict[str, NDArray[Any]]
 Encoder = Callable[[Arrays], bytes]
@@ -253,7 +254,7 @@ def test_an_array_of_another_shape_is_named(
     assert str(file) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", LITES[1:])
+@pytest.mark.parametrize("name", quick(1, LITES[1:]))
 def test_weights_of_a_smaller_one_are_refused(guard: None, lite0_file: Path, name: str) -> None:
     backbone = BACKBONES[name]
     with pytest.raises(BadWeights, match=f"expected .* {name}"):

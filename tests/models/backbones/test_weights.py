@@ -33,6 +33,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from support.cases import quick
 from support.standin import TINY
 from support.weights import LAYOUTS, PUBLISHED
 
@@ -184,7 +185,9 @@ def test_another_number_is_another_digest(tmp_path: Path, saved: Path) -> None:
         ((8).to_bytes(8, "little") + b'{"a": 1}', "a safetensors file"),
     ],
 )
-@pytest.mark.parametrize("backbone", [TINY, BACKBONES["efficientnet-lite0"]], ids=lambda backbone: backbone.name)
+@pytest.mark.parametrize(
+    "backbone", quick(1, [TINY, BACKBONES["efficientnet-lite0"]]), ids=lambda backbone: backbone.name
+)
 def test_a_file_of_another_kind_is_refused_in_one_line(
     guard: None, tmp_path: Path, backbone: Backbone, content: bytes, kind: str
 ) -> None:
@@ -228,6 +231,7 @@ def test_a_checkpoint_of_torch_is_no_file_for_a_network_of_keras(lite0_file: Pat
         load(lite0_file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layout", [".weights.h5", *(pytest.param(each, marks=pytest.mark.slow) for each in (".h5", ".model.h5", ".keras"))]
 )
@@ -252,6 +256,7 @@ def test_a_network_of_another_width_is_refused(guard: None) -> None:
         load_extractor(replace(TINY, width=9), LocatedWeights(None, 0))
 
 
+@pytest.mark.slow
 def test_the_installed_weights_have_a_digest(lite0_file: Path, lite0: Any) -> None:
     backbone = BACKBONES["efficientnet-lite0"]
     network, digest = load_extractor(backbone, locate_weights(backbone))

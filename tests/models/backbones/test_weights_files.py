@@ -13,6 +13,7 @@ from demijohn.models.backbones.taps import LAST, find_tensor
 from demijohn.models.backbones.weights import digest_weights
 from demijohn.models.backbones.weights_files import load_keras_weights
 from demijohn.models.backend import import_keras
+from support.cases import quick
 from support.standin import build
 from support.weights import LAYOUTS, refuse, save, save_keras3, scatter
 
@@ -41,7 +42,7 @@ def sequence(*steps: Any, size: tuple[int, ...] = (16, 16, 3), name: str = "othe
 
 
 @each_layout
-@pytest.mark.parametrize("top", [False, True])
+@pytest.mark.parametrize("top", quick(1, [False, True]))
 def test_a_file_loads_whatever_it_is_called(lively: Any, tmp_path: Path, layout: str, top: bool) -> None:
     saved = scatter(build(top=top))
     file = save(saved, tmp_path, layout)
@@ -137,7 +138,7 @@ def test_numbers_of_another_width_are_converted(lively: Any, tmp_path: Path) -> 
 # What does not fit.
 
 
-@each_layout
+@pytest.mark.parametrize("layout", quick(1, LAYOUTS))
 @pytest.mark.parametrize(
     ("steps", "difference"),
     [

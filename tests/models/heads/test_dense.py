@@ -31,6 +31,12 @@ def overfitted(hard: tuple[Split, Split]) -> DenseHead:
     return head.fit(*hard[0], validation=hard[1])
 
 
+@pytest.fixture(scope="module")
+def normed(hard: tuple[Split, Split]) -> DenseHead:
+    """Return a head with dropout and batch normalisation."""
+    return DenseHead(hidden=(5, 4), batch_norm=True, epochs=2).fit(*hard[0])
+
+
 def judge(head: DenseHead, split: Split) -> tuple[float, float]:
     """Return log loss and accuracy."""
     probabilities = head.predict_proba(split[0])
@@ -64,6 +70,7 @@ def test_stopped_early_it_has_the_weights_of_the_best_epoch(overfitted: DenseHea
     assert overfitted.warnings_ == []
 
 
+@pytest.mark.slow
 def test_it_stops_where_every_epoch_gains_next_to_nothing(guard: None, blobs: Blobs) -> None:
     X, y = blobs(30, seed=1, classes=2, width=8, spread=0.1)
     head = DenseHead(hidden=(), learning_rate=0.02, epochs=200, patience=3).fit(X, y, validation=(X, y))
@@ -84,6 +91,7 @@ def test_out_of_epochs_it_has_the_weights_of_the_best_epoch_too(hard: tuple[Spli
     assert judge(head, hard[1])[0] == pytest.approx(min(losses), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_head_that_still_improves_says_so(hard: tuple[Split, Split]) -> None:
     head = DenseHead(hidden=(), epochs=3, learning_rate=1e-4).fit(*hard[0], validation=hard[1])
     losses = [point["val_loss"] for point in head.history_]
@@ -118,28 +126,29 @@ def test_validation_rows_are_never_trained_on(hard: tuple[Split, Split]) -> None
 # The network.
 
 
+def assert_layers(head: DenseHead, *expected: str) -> None:
+    """Assert kinds, widths and shares of a network's layers."""
+    layers = head.network_.layers[1:]
+    assert [type(layer).__name__ for layer in layers] == [*expected]
+    assert [layer.units for layer in layers if type(layer).__name__ == "Dense"] == [*head.hidden, 3]
+    assert all(layer.rate == 0.5 for layer in layers if type(layer).__name__ == "Dropout")
+
+
+def test_every_hidden_layer_has_batch_norm_and_dropout(normed: DenseHead) -> None:
+    assert_layers(normed, "Normalization", *["Dense", "BatchNormalization", "ReLU", "Dropout"] * 2, "Dense")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({"hidden": ()}, ["Normalization", "Dense"]),
-        pytest.param(
-            {"hidden": (5,), "dropout": 0}, ["Normalization", "Dense", "ReLU", "Dense"], marks=pytest.mark.slow
-        ),
-        pytest.param(
-            {"hidden": (5, 4)}, ["Normalization", *["Dense", "ReLU", "Dropout"] * 2, "Dense"], marks=pytest.mark.slow
-        ),
-        (
-            {"hidden": (5, 4), "batch_norm": True},
-            ["Normalization", *["Dense", "BatchNormalization", "ReLU", "Dropout"] * 2, "Dense"],
-        ),
+        ({"hidden": (5,), "dropout": 0}, ["Normalization", "Dense", "ReLU", "Dense"]),
+        ({"hidden": (5, 4)}, ["Normalization", *["Dense", "ReLU", "Dropout"] * 2, "Dense"]),
     ],
 )
 def test_layers_are_as_asked(hard: tuple[Split, Split], settings: dict[str, Any], expected: list[str]) -> None:
-    head = DenseHead(epochs=1, **settings).fit(*hard[0])
-    layers = head.network_.layers[1:]
-    assert [type(layer).__name__ for layer in layers] == expected
-    assert [layer.units for layer in layers if type(layer).__name__ == "Dense"] == [*settings["hidden"], 3]
-    assert all(layer.rate == 0.5 for layer in layers if type(layer).__name__ == "Dropout")
+    assert_layers(DenseHead(epochs=1, **settings).fit(*hard[0]), *expected)
 
 
 @pytest.mark.slow
@@ -154,6 +163,7 @@ def test_standardisation_is_inside_the_network(hard: tuple[Split, Split]) -> Non
     np.testing.assert_allclose(other.predict_proba(features * 1024), head.predict_proba(features), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_feature_that_is_nearly_always_zero_does_not_rule(hard: tuple[Split, Split]) -> None:
     X, y = hard[0][0].copy(), hard[0][1]
     X[:, 0] = 0
@@ -165,31 +175,28 @@ def test_a_feature_that_is_nearly_always_zero_does_not_rule(hard: tuple[Split, S
     assert np.abs(np.asarray(inside(far))).max() < 10
 
 
-def test_dropout_and_batch_norm_rest_in_prediction(hard: tuple[Split, Split]) -> None:
-    head = DenseHead(hidden=(16,), batch_norm=True, epochs=2).fit(*hard[0])
+def test_dropout_and_batch_norm_rest_in_prediction(normed: DenseHead, hard: tuple[Split, Split]) -> None:
     features = hard[1][0]
-    whole = head.predict_proba(features)
-    assert (head.predict_proba(features) == whole).all()
-    rows = np.concatenate([head.predict_proba(features[index : index + 1]) for index in range(10)])
+    whole = normed.predict_proba(features)
+    assert (normed.predict_proba(features) == whole).all()
+    rows = np.concatenate([normed.predict_proba(features[index : index + 1]) for index in range(10)])
     np.testing.assert_allclose(rows, whole[:10], atol=1e-6)
 
 
-def test_probabilities_are_sound_for_logits_of_any_size(hard: tuple[Split, Split]) -> None:
-    head = DenseHead(hidden=(), epochs=1).fit(*hard[0])
+def test_probabilities_are_sound_for_logits_of_any_size(overfitted: DenseHead, hard: tuple[Split, Split]) -> None:
     for factor in (0, 1e-6, 1e6):
-        probabilities = head.predict_proba(hard[1][0] * np.float32(factor))
+        probabilities = overfitted.predict_proba(hard[1][0] * np.float32(factor))
         assert np.isfinite(probabilities).all()
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-12)
 
 
-def test_a_row_more_than_a_block_is_scored_like_the_others(hard: tuple[Split, Split]) -> None:
-    head = DenseHead(hidden=(4,), epochs=1).fit(*hard[0])
+def test_a_row_more_than_a_block_is_scored_like_the_others(normed: DenseHead, hard: tuple[Split, Split]) -> None:
     many = np.repeat(hard[1][0][:1], 5000, axis=0)
-    np.testing.assert_allclose(
-        head.predict_proba(many), np.repeat(head.predict_proba(many[:1]), 5000, axis=0), atol=1e-6
-    )
+    alone = normed.predict_proba(many[:1])
+    np.testing.assert_allclose(normed.predict_proba(many), np.repeat(alone, 5000, axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_file_holds_the_network_and_no_optimiser(tmp_path: Path, hard: tuple[Split, Split]) -> None:
     head = DenseHead(hidden=(512, 512), epochs=1).fit(*hard[0])
     head.save(tmp_path / "head.keras")

@@ -66,6 +66,7 @@ def run(script: str, *arguments: str | Path) -> str:
     return result.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [pytest.param(".keras", marks=pytest.mark.slow), ".skops"])
 def test_it_loads_in_another_process(trained: Any, rows: Callable[[int], Rows], tmp_path: Path, suffix: str) -> None:
     features = rows(5)["test"][0]

@@ -234,6 +234,7 @@ def test_ridge_takes_its_sums_once_for_grid_scores_and_refit(
     assert head._shared is None
 
 
+@pytest.mark.slow
 def test_labels_of_noise_are_not_learned_out_of_fold() -> None:
     random = np.random.default_rng(0)
     X, y = random.normal(size=(200, 50)).astype(np.float32), random.integers(0, 2, 200)

@@ -85,6 +85,7 @@ def test_the_rate_rises_and_falls() -> None:
     assert rates[-1] < 2e-5
 
 
+@pytest.mark.slow
 def test_gradients_are_clipped_and_kernels_decay() -> None:
     # Below Adam's epsilon, a clipped gradient moves next to nothing.
     descent = make_descent(steps=1, learning_rate=1e-2, clip=1e-11, weight_decay=0.0)
@@ -97,6 +98,7 @@ def test_gradients_are_clipped_and_kernels_decay() -> None:
     np.testing.assert_allclose(descent.weights()[0], before[0] * (1 - 0.5 * 1e-2), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_its_state_as_if_nothing_had_happened() -> None:
     material = make_material()
     whole = make_descent(dropout=0.5, distort=True)

@@ -51,13 +51,13 @@ def trained(core: Any) -> list[str]:
     ("request_", "layers", "cut"),
     [
         ("0", 0, Tap()),
-        ("1", 1, Tap("block1_add", "none")),
+        pytest.param("1", 1, Tap("block1_add", "none"), marks=pytest.mark.slow),
         ("block10", 1, Tap("block1_add", "none")),
         ("block1", 8, Tap("block0_add", "none")),
         ("block1_b_conv", 5, Tap("block0_add", "none")),
-        ("block0_a_conv", 15, Tap("stem_conv", "none")),
+        pytest.param("block0_a_conv", 15, Tap("stem_conv", "none"), marks=pytest.mark.slow),
         ("all", 16, None),
-        ("16", 16, None),
+        pytest.param("16", 16, None, marks=pytest.mark.slow),
     ],
 )
 def test_it_is_cut_where_nothing_passes_by(

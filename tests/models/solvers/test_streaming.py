@@ -15,6 +15,7 @@ from demijohn.models.solvers.streaming import StreamedRows, cut, join, pieces_of
 from demijohn.models.solvers.weighting import Weighting
 from hypothesis import given
 from hypothesis import strategies as st
+from support.cases import quick
 
 N, D = 400, 30
 MEMORY = 64 * 4 * D * 7
@@ -128,8 +129,8 @@ def test_pages_are_given_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "classes"),
     [
-        *((name, classes) for name in STREAMING[:-1] for classes in (2, 4)),
-        pytest.param("dense", 2, marks=pytest.mark.slow),
+        *((name, 4) for name in STREAMING[:-1]),
+        *quick(0, [(name, 2) for name in STREAMING]),
     ],
 )
 def test_a_head_is_the_same(tmp_path: Path, name: str, classes: int) -> None:
@@ -148,7 +149,7 @@ def test_a_head_is_the_same(tmp_path: Path, name: str, classes: int) -> None:
     assert difference.max() < 2e-3 * np.abs(scores).max()
 
 
-@pytest.mark.parametrize("name", ["logistic", "svm", "ridge", "lda"])
+@pytest.mark.parametrize("name", ["logistic", pytest.param("svm", marks=pytest.mark.slow), "ridge", "lda"])
 def test_folds_are_the_same(tmp_path: Path, name: str) -> None:
     X, y = make(3)
     folds, judged = np.arange(N) % 4, np.arange(N) % 3 > 0

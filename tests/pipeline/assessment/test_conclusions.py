@@ -116,6 +116,7 @@ def test_a_planted_broken_head_is_called_out(tmp_path: Path) -> None:
     assert made.verdict[1].startswith("It is shown to be better than the other; the closest: xception+ridge is better")
 
 
+@pytest.mark.slow
 def test_seeds_alone_claim_nothing(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", images=(60, 120, 240))
     ground = find_ground(store)
@@ -160,6 +161,7 @@ def test_unfinished_training_is_flagged(
     assert all(flag.run == "one" and flag.sentence.startswith("a name ") for flag in flags)
 
 
+@pytest.mark.slow
 def test_the_flags_of_seeds_are_one(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     ground = find_ground(store)

@@ -66,7 +66,7 @@ def test_runs_that_differ_only_by_seed_are_a_family_and_none_is_better(ground: G
     assert family.mean == pytest.approx(np.mean([each.accuracy("test") for each in ranked]))
 
 
-@pytest.mark.parametrize("best", ["twins", "other"])
+@pytest.mark.parametrize("best", ["twins", pytest.param("other", marks=pytest.mark.slow)])
 def test_runs_of_the_same_settings_and_seed_are_told_apart(best: str, tmp_path: Path) -> None:
     """As an earlier demijohn and this one train them."""
     store = make_store(tmp_path / "store", images=(30, 60, 60))

@@ -15,12 +15,6 @@ from support.pictures import COLOURS, encode, picture, write_classes
 from support.scenes import scene
 
 
-@pytest.fixture(autouse=True)
-def small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few trees: what the probe finds is tested with the probe."""
-    monkeypatch.setattr("demijohn.models.heads.probes.TREES", 5)
-
-
 @pytest.fixture
 def planted(tmp_path: Path) -> Path:
     """Return given splits of three classes with copies, leaks, a wrong label and a broken file in them."""

@@ -12,9 +12,8 @@ from support.scenes import scene
 
 
 @pytest.fixture
-def found(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audit:
+def found(tiny: str, tmp_path: Path) -> Audit:
     """Return an audit with findings of every kind."""
-    monkeypatch.setattr("demijohn.models.heads.probes.TREES", 5)
     root = tmp_path / "photos"
     for number, (name, colour) in enumerate(COLOURS.items()):
         for split in ("train", "test"):

@@ -140,6 +140,7 @@ def test_the_same_comes_out_where_every_row_is_made_anew(
     assert rows == {len(paths)}
 
 
+@pytest.mark.slow
 def test_arrays_go_through_the_same_resize(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKBONES, TINY.name, TINY)
     for what in ("joined", "whole maps", "mean over views"):

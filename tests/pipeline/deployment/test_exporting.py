@@ -23,6 +23,7 @@ from demijohn.pipeline import Export, InvalidRequest, NoImages, OtherPredictions
 from demijohn.pipeline.deployment import exporting
 from demijohn.pipeline.deployment.prediction_script import load_script, render_script
 from demijohn.pipeline.progress import Silent
+from support.cases import quick
 from support.commands import run
 from support.pictures import encode, picture
 from support.standin import TINY
@@ -126,7 +127,7 @@ def test_the_script_predicts_in_a_process_of_its_own_without_demijohn(exported: 
 
 
 @pytest.mark.parametrize(
-    "head", [name if name in ("lda", "knn") else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
+    "head", [name if name == "lda" else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
 )
 def test_every_head_is_folded(head: str, store: Path, tmp_path: Path) -> None:
     run = train_head(head, store=store, settings={"epochs": 2} if head == "dense" else {}, tune=False)
@@ -135,7 +136,7 @@ def test_every_head_is_folded(head: str, store: Path, tmp_path: Path) -> None:
         assert each["greatest_difference"] <= 1e-4
 
 
-@pytest.mark.parametrize("head", ["svm", "knn"])
+@pytest.mark.parametrize("head", quick(1, ["knn", "svm"]))
 def test_a_calibrated_run_says_what_its_stored_predictions_say(head: str, store: Path, tmp_path: Path) -> None:
     run = train_head(head, store=store, calibrated=True, tune=False)
     assert export(run.id, to=tmp_path / "out", store=store).record["artefacts"][0]["greatest_difference"] <= 1e-4
@@ -170,7 +171,7 @@ def test_a_fine_tuned_network_is_exported_as_it_is(store: Path, logistic: str, t
     assert f"trained further together from the run `{logistic}` on" in (tmp_path / "out" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("resize", ["crop-bilinear", "pad-bilinear", "squash-bicubic"])
+@pytest.mark.parametrize("resize", quick(1, ["crop-bilinear", "pad-bilinear", "squash-bicubic"]))
 def test_another_resize_in_the_script_fails_the_gate(
     resize: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logistic: str
 ) -> None:

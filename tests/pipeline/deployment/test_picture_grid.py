@@ -45,7 +45,7 @@ def test_the_same_pictures_give_the_same_sample_and_unreadable_ones_are_not_draw
     assert [each.path for each in few.predictions] == ["38", "39"]
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 25])
+@pytest.mark.parametrize("count", [0, 1, 2, pytest.param(25, marks=pytest.mark.slow)])
 def test_it_is_drawn_however_many_there_are(tmp_path: Path, count: int) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(count)]
     for number, path in enumerate(paths):

@@ -149,6 +149,7 @@ def test_the_precision_that_was_found_on_validation_holds_there(store: Path, pho
     assert sum(one == other for one, other in kept) == stream.threshold.right
 
 
+@pytest.mark.slow
 def test_the_result_does_not_hang_on_how_many_are_asked_for_at_once(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,12 @@ def expected(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bytes
 
 
 @pytest.mark.parametrize(
-    "request_", [{"workers": 1}, {"workers": 2}, {"backend": "threading", "workers": 2}], ids=["1", "2", "threading"]
+    "request_",
+    [
+        pytest.param({"workers": 1}, id="1", marks=pytest.mark.slow),
+        pytest.param({"workers": 2}, id="2"),
+        pytest.param({"backend": "threading", "workers": 2}, id="threading", marks=pytest.mark.slow),
+    ],
 )
 def test_workers_give_the_rows_of_one_process_and_say_what_they_did(
     recruits: None, many: Path, expected: dict[bytes, bytes], tmp_path: Path, request_: dict[str, Any]
@@ -97,6 +102,7 @@ def test_what_workers_skip_comes_back_with_reasons(recruits: None, photos: Path,
     assert len(kept[0]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"])
 def test_workers_fetch_pictures_from_elsewhere_once(
     recruits: None, s3: S3, photos: Path, tmp_path: Path, backend: str
@@ -154,6 +160,7 @@ def test_a_file_that_changed_since_it_was_hashed_is_stored_under_its_own_key(
     assert [each.path for each in done.skipped] == ["red/002.png"]
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_numbers_writes_nothing(recruits: None, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     extract_features(photos, **TINY, store=store)

@@ -200,6 +200,7 @@ def test_two_kinds_of_views_are_two_families_with_one_view_0(swift: str, photos:
     assert train_head(store=store, views=1).record["augment"] == "none"
 
 
+@pytest.mark.slow
 def test_the_report_says_what_views_gained_and_cost(swift: str, photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     done = run(photos, backbones=("tiny",), weights="random", views=3, heads=("logistic",), store=store)

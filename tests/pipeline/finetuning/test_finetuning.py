@@ -197,6 +197,7 @@ def test_distortion_passes_pictures_through_the_network(store: Path) -> None:
     assert run.history["loss"][1] != pytest.approx(plain.history["loss"][1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_it_stops_early_and_keeps_the_best(store: Path) -> None:
     run = tune(store, "all", epochs=20, patience=1, learning_rate=0.5, head_learning_rate=0.5)
     best = run.record["found"]["best_epoch"]
@@ -206,6 +207,7 @@ def test_it_stops_early_and_keeps_the_best(store: Path) -> None:
     assert run.record["metrics"]["validation"]["log_loss"] == pytest.approx(run.history["val_loss"][best], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_divergence_is_told(store: Path) -> None:
     with pytest.raises(UnsuitableSetting, match=r"diverged in epoch 1 .* smaller --learning-rate"):
         tune(store, "all", learning_rate=1e30, head_learning_rate=1e30, weight_decay=0.0)
@@ -344,6 +346,7 @@ def test_after_a_kill_the_same_command_goes_on(store: Path) -> None:
     assert resumed["worth"]["sentence"].startswith("fine-tuning ")
 
 
+@pytest.mark.slow
 def test_intervals_know_of_groups_as_those_of_heads_do(store: Path) -> None:
     kept = FeatureStore(store)
     table = kept.find_dataset()

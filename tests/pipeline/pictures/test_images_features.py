@@ -19,6 +19,8 @@ from support.kinds import png, turned
 from support.pictures import encode
 from support.profiles import cmyk_profile
 
+pytestmark = pytest.mark.slow
+
 Features = Callable[[list[bytes]], NDArray[np.float64]]
 
 

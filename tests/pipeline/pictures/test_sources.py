@@ -103,6 +103,7 @@ def test_they_are_listed_labelled_and_split_as_those_of_a_folder(
         assert (about["format"], about["root"]) == (3, url)
 
 
+@pytest.mark.slow
 def test_what_is_there_under_another_name_is_fetched_but_not_computed(
     swift: str, s3: S3, photos: Path, store: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_what_is_there_under_another_name_is_fetched_but_not_computed(
     assert extract(url, store).cached == 36
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(
     swift: str, s3: S3, photos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +261,7 @@ def test_a_server_that_stumbles_is_asked_again_and_one_that_fails_is_told(
     assert done.rows == 35
 
 
+@pytest.mark.slow
 def test_an_outage_ends_the_run_instead_of_skipping_everything(
     swift: str, s3: S3, photos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +334,7 @@ def test_hidden_entries_count_once_each(s3: S3) -> None:
     assert (found.walk.paths, found.walk.hidden, found.walk.others) == (["c/e.PNG"], 3, 1)
 
 
+@pytest.mark.slow
 def test_the_plan_fetches_no_more_than_it_times(swift: str, s3: S3, photos: Path, store: Path) -> None:
     url = s3.put_folder(photos, "photos")
     s3.forget()

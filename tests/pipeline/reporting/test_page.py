@@ -126,6 +126,7 @@ def test_it_tells_how_to_do_it_again(reported: Path, page: str) -> None:
     assert '"preprocessing":' in text
 
 
+@pytest.mark.slow
 def test_pictures_that_have_moved_are_still_shown(copied: Path, page: str) -> None:
     about = copied / "datasets" / "photos.json"
     (described,) = (copied / "datasets").glob("*.json")

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from demijohn.cache import FeatureStore
 from demijohn.pipeline import Labelling, extract_features, train_head
@@ -10,6 +11,7 @@ from demijohn.pipeline.cli import demijohn
 from demijohn.pipeline.reporting.reproduction import tell_again
 
 
+@pytest.mark.slow
 def test_the_commands_make_the_same_run_in_an_empty_store(swift: str, photos: Path, tmp_path: Path) -> None:
     labelling = Labelling(limit=30, shares=(60, 20, 20))
     first = tmp_path / "first"

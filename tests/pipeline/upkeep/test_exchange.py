@@ -76,6 +76,7 @@ def test_a_damaged_part_is_refused_and_the_rest_installed(mine: Path, photos: Pa
     assert {each.rows for each in list_features(store=tmp_path / "theirs")} == {36}
 
 
+@pytest.mark.slow
 def test_a_table_that_differs_is_left_unless_it_is_to_be_replaced(mine: Path, photos: Path, tmp_path: Path) -> None:
     push_cache(URL, store=mine)
     pull_cache(URL, store=tmp_path / "theirs")
@@ -90,6 +91,7 @@ def test_a_table_that_differs_is_left_unless_it_is_to_be_replaced(mine: Path, ph
     assert theirs.find_dataset() == FeatureStore(mine).find_dataset()
 
 
+@pytest.mark.slow
 def test_sets_and_tables_are_chosen_as_by_the_other_commands(mine: Path, photos: Path, tmp_path: Path) -> None:
     extract(photos, mine, weights="random:1", dataset="second")
     digests = [each.digest for each in list_features(store=mine)]
