@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis  # noqa: F401 - as it starts it asks the collector about objects that `settled` would hide
+import hypothesis  # as it starts it asks the collector about objects that `settled` would hide
 import pytest
 from demijohn.models.backbones.backbones import BACKBONES
 from support.pictures import write_classes
@@ -17,7 +17,10 @@ from support.swift import use_swift_engine
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each of several workers, which are started after this, one thread: they share the cores."""
+    """Draw fewer examples where slow tests are left out; give each of several workers, started later, one thread."""
+    if config.option.markexpr == "not slow":
+        hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
+        hypothesis.settings.load_profile("quick")
     if getattr(config.option, "numprocesses", None):
         for name in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
             os.environ.setdefault(name, "1")

@@ -11,6 +11,7 @@ from demijohn.cache import StoreNotWritable
 from demijohn.cache.merging import merge_parts
 from demijohn.cache.verification import verify_features
 from demijohn.cache.writer import FeatureWriter
+from support.cases import quick
 from support.rows import feature_set, key, rows
 
 CALLS = ("open", "write", "fsync", "replace", "link", "mkdir")
@@ -34,7 +35,7 @@ class Faulty:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["instead", "after"])
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", quick(4, CALLS))
 def test_a_system_call_fails(tmp_path: Path, name: str, after: bool) -> None:
     at, failed = 0, 0
     while True:

@@ -53,7 +53,7 @@ def test_a_file_loads_whatever_it_is_called(lively: Any, tmp_path: Path, layout:
         assert digest_weights(network) == digest_weights(saved)
 
 
-@each_layout
+@pytest.mark.parametrize("layout", quick(2, LAYOUTS))
 def test_every_kind_of_layer_loads_as_keras_loads_it(layers: Any, tmp_path: Path, layout: str) -> None:
     def make() -> Any:
         inner = import_keras().Sequential([layers.Conv2D(4, 1), layers.BatchNormalization(), layers.Conv2D(4, 1)])

@@ -63,6 +63,7 @@ def test_empty_tensors_of_more_axes(tmp_path: Path, to_checkpoint: Encoder) -> N
     assert read_checkpoint(tmp_path / "x.pth")["a"].shape == (5, 0)
 
 
+@pytest.mark.slow
 def test_weights_of_efficientnet_b0_are_not_taken_for_lite0(
     tmp_path: Path, lite0_file: Path, arrays_to_checkpoint: Encoder, lite0: Any
 ) -> None:

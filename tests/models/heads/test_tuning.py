@@ -145,6 +145,7 @@ def test_without_rows_to_choose_by_the_usual_strength_stands_with_a_warning(case
     assert f"--{head.strength}" in warning
 
 
+@pytest.mark.slow
 def test_ridge_then_chooses_by_leaving_one_out(hard: dict[str, Split]) -> None:
     X, y = hard["train"]
     head = RidgeHead().fit(X, y)

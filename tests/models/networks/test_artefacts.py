@@ -87,7 +87,7 @@ def run(artefact: Artefact, path: Path, pixels: NDArray[np.uint8]) -> tuple[NDAr
     return told["probabilities"], json.loads(zipfile.ZipFile(path).read(ABOUT))["classes"]
 
 
-@pytest.mark.parametrize("artefact", quick(4, ARTEFACTS), ids=lambda artefact: artefact.file)
+@pytest.mark.parametrize("artefact", quick(3, ARTEFACTS), ids=lambda artefact: artefact.file)
 def test_each_gives_the_same_in_its_own_runtime(
     artefact: Artefact, finished: Any, pixels: NDArray[np.uint8], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

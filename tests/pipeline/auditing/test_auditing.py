@@ -134,6 +134,7 @@ def test_pictures_that_moved_are_said_and_the_rest_still_works(store: Path, plan
     assert "<img" not in page
 
 
+@pytest.mark.slow
 def test_a_file_that_changed_is_left_out_and_said(store: Path, planted: Path) -> None:
     (planted / "train" / "blue" / "003.png").write_bytes(encode(picture(1)))
     (planted / "train" / "blue" / "004.png").unlink()

@@ -86,6 +86,7 @@ def test_what_is_alike_everywhere_has_no_figure() -> None:
     json.dumps(found.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_twin_on_the_other_side_does_not_give_the_class_away() -> None:
     """Five pictures of one patient have one size, but size says nothing about the class of the next patient."""
     patients = facts(40, seed=5)

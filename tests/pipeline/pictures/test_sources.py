@@ -86,6 +86,7 @@ def test_each_is_fetched_once_and_never_again_until_it_changes(swift: str, s3: S
     assert (changed.cached, changed.extracted, s3.fetched()) == (35, 1, ["photos/red/000.png"])
 
 
+@pytest.mark.slow
 def test_they_are_listed_labelled_and_split_as_those_of_a_folder(
     swift: str, s3: S3, photos: Path, store: Path, tmp_path: Path
 ) -> None:

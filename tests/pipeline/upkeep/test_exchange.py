@@ -57,6 +57,7 @@ def test_another_trains_on_what_was_pushed(mine: Path, s3: S3, tmp_path: Path) -
     assert {path.name for path in theirs.iterdir()} == {"features", "datasets", "refusals.csv", "runs"}
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_refused_and_the_rest_installed(mine: Path, photos: Path, s3: S3, tmp_path: Path) -> None:
     extract(photos, mine, weights="random:1")
     push_cache(URL, store=mine)
