@@ -2,19 +2,21 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
+from demijohn.models.backbones.backbones import BACKBONES
 from demijohn.pipeline import Audit, audit, extract_features
 from support.outline import Outline
 from support.pictures import COLOURS, encode
 from support.scenes import scene
+from support.standin import TINY
 
 
-@pytest.fixture
-def found(tiny: str, tmp_path: Path) -> Audit:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     """Return an audit with findings of every kind."""
-    root = tmp_path / "photos"
+    folder = tmp_path_factory.mktemp("audited")
+    root = folder / "photos"
     for number, (name, colour) in enumerate(COLOURS.items()):
         for split in ("train", "test"):
             (root / split / name).mkdir(parents=True)
@@ -28,8 +30,11 @@ def found(tiny: str, tmp_path: Path) -> Audit:
         (root / "test" / "blue" / f"twin{index}.jpg").write_bytes(twin)
     (root / "train" / "green" / "wrong.png").write_bytes(encode(scene(7, colour=COLOURS["blue"])))
     (root / "train" / "green" / "broken.png").write_bytes(b"no picture")
-    extract_features(root, backbone=tiny, weights="random", store=tmp_path / "store")
-    return audit(store=tmp_path / "store", top=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, TINY.name, TINY)
+        patch.setattr("demijohn.models.heads.probes.TREES", 5)
+        extract_features(root, backbone=TINY.name, weights="random", store=folder / "store")
+        return audit(store=folder / "store", top=2)
 
 
 def test_it_is_whole_and_fetches_nothing(found: Audit) -> None:

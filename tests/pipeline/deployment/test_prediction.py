@@ -169,22 +169,18 @@ def test_the_result_does_not_hang_on_how_many_are_asked_for_at_once(
     assert len(list(stream)) == 117
 
 
-@pytest.mark.parametrize(
-    ("words", "error", "message"),
-    [
+def test_errors(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases: tuple[tuple[tuple[str, ...], Any, str], ...] = (
         (("gone.jpg",), NoImages, "gone.jpg is not there"),
         (("new/3.jpg",), TooManyUnreadable, r"no picture could be read \(new/3.jpg: a text file"),
         (("new", "--reject-below", "0.5", "--precision", "0.5"), InvalidRequest, "exclude one another"),
         (("new", "--precision", "2"), Exception, "expected a number from 0 to 1, found 2"),
         (("new", "--out", "x.txt"), Exception, "ends in .csv or .jsonl, found x.txt"),
         (("new", "--grid", "x.jpg"), Exception, "ends in .png, found x.jpg"),
-    ],
-)
-def test_errors(
-    store: Path, words: tuple[str, ...], error: Any, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(error, match=message):
-        told(capsys, *words)
+    )
+    for words, error, message in cases:
+        with pytest.raises(error, match=message):
+            told(capsys, *words)
 
 
 def test_arguments_of_the_function_are_checked(store: Path) -> None:
