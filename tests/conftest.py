@@ -10,7 +10,6 @@ import hypothesis  # as it starts it asks the collector about objects that `sett
 import pytest
 from demijohn.models.backbones.backbones import BACKBONES
 from support.pictures import write_classes
-from support.reports import write_report
 from support.s3 import BUCKET, S3, running_s3
 from support.standin import TINY
 from support.swift import use_swift_engine
@@ -84,6 +83,9 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a store with a report on pictures whose names are markup; to be looked at, not changed."""
+    # It needs scikit-learn, which the process that starts the workers has no use for.
+    from support.reports import write_report
+
     return write_report(tmp_path_factory.mktemp("reported"))
 
 

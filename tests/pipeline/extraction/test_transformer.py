@@ -79,6 +79,7 @@ def test_cross_validation_extracts_once_and_the_second_time_nothing(
     assert counts == []
 
 
+@pytest.mark.slow
 def test_parameters_choose_feature_sets_in_a_grid_search(
     features: BottleneckFeatures, paths: list[str], labels: list[str], tmp_path: Path
 ) -> None:

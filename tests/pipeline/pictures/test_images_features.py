@@ -65,10 +65,10 @@ def test_sixteen_bits_and_eight(features_of: Features, photo: Image.Image) -> No
     assert least(features_of([deep_colour, encode(photo)])) >= 0.999
 
 
-@pytest.mark.parametrize("profile", [b"", cmyk_profile(grid=9)], ids=["no profile", "profile"])
-def test_inks_and_their_colours(features_of: Features, photo: Image.Image, profile: bytes) -> None:
-    inks = encode(photo.convert("CMYK"), "JPEG", quality=95, icc_profile=profile)
-    assert least(features_of([inks, encode(photo, "JPEG", quality=95)])) >= 0.95
+def test_inks_and_their_colours(features_of: Features, photo: Image.Image) -> None:
+    for profile in (b"", cmyk_profile(grid=9)):
+        inks = encode(photo.convert("CMYK"), "JPEG", quality=95, icc_profile=profile)
+        assert least(features_of([inks, encode(photo, "JPEG", quality=95)])) >= 0.95
 
 
 def test_inks_of_a_real_press(features_of: Features, photo: Image.Image, real_data: Path) -> None:

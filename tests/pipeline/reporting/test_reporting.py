@@ -16,6 +16,7 @@ from demijohn.pipeline import InvalidRequest, NotReached, extract_features, repo
 from demijohn.pipeline.commands.answers import print_comparison
 from demijohn.pipeline.reporting.report import Report
 from PIL import Image
+from support.cases import quick
 from support.pictures import COLOURS, encode, picture, write_classes
 from support.reports import report_in, write_history
 from support.trials import add_run, find_ground, make_store, predict, redate
@@ -252,6 +253,7 @@ def test_what_is_expected_is_checked_after_the_report_is_written(made: FeatureSt
     )
 
 
+@pytest.mark.slow
 def test_reports_of_two_data_sets_stand_side_by_side(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", images=(9, 9, 9))
     ground = find_ground(store)
@@ -265,7 +267,7 @@ def test_reports_of_two_data_sets_stand_side_by_side(tmp_path: Path) -> None:
     assert before == {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["run.json", "predictions.h5"])
+@pytest.mark.parametrize("name", quick(1, ["predictions.h5", "run.json"]))
 def test_a_damaged_run_is_left_out_and_told(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = make_store(tmp_path / "store", images=(12, 12, 12))
     ground = find_ground(store)
