@@ -71,7 +71,7 @@ def test_a_full_disk_is_told_and_the_work_goes_on_when_there_is_room(tmp_path: P
     assert not list(tmp_path.rglob("*.partial"))
 
 
-@pytest.mark.parametrize("rounds", [6, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(60, marks=pytest.mark.slow)])
 def test_killed_at_any_instant_every_committed_row_is_right(tmp_path: Path, adding: Adding, rounds: int) -> None:
     chance, committed = random.Random(0), 0
     for _ in range(rounds):

@@ -296,6 +296,7 @@ def test_preprocessing_is_that_of_the_original(guard: None, backbone: Backbone) 
     np.testing.assert_allclose(reaching(backbone, nothing), definition(backbone), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [pytest.param(each, id=each.name, marks=() if each.name in EARLY else pytest.mark.slow) for each in inside],

@@ -91,6 +91,7 @@ def test_without_validation_and_test_there_is_nothing_to_judge(tmp_path: Path) -
         assert control.metrics["test"]["accuracy"] is None
 
 
+@pytest.mark.slow
 def test_a_further_run_computes_no_control_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make_store(tmp_path / "store")
     ground = find_ground(store)

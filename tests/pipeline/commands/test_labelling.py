@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from demijohn.pipeline.commands.labelling import labelling_options
 from demijohn.pipeline.datasets.labelling import Labelling
+from support.cases import quick
 from support.commands import run
 from support.pictures import encode, picture, write_classes
 
@@ -42,18 +43,21 @@ def test_every_option_is_a_setting() -> None:
 
 @pytest.mark.parametrize(
     ("words", "status", "message"),
-    [
-        (("--split", "70/30"), 2, "such as 70/15/15, found 70/30"),
-        (("--split", "70/20/20"), 2, "add up to 100"),
-        (("--label-pattern", "cat"), 2, "expected one in round brackets"),
-        (("--label-pattern", "("), 2, "is no regular expression"),
-        (("--label-level", "0"), 2, "not in the range"),
-        (("--limit", "-5"), 2, "not in the range"),
-        (("--label-level", "2", "--label-pattern", "^(.)"), 2, "contradict each other"),
-        (("--label-level", "9"), 1, "--label-level 9 is deeper than every folder"),
-        (("--label-pattern", "^(cat)"), 1, "is found in none of the 3 names"),
-        (("--group", "patient"), 1, "take groups from the paths with --group-pattern"),
-    ],
+    quick(
+        4,
+        [
+            (("--split", "70/30"), 2, "such as 70/15/15, found 70/30"),
+            (("--label-pattern", "cat"), 2, "expected one in round brackets"),
+            (("--label-level", "9"), 1, "--label-level 9 is deeper than every folder"),
+            (("--group", "patient"), 1, "take groups from the paths with --group-pattern"),
+            (("--split", "70/20/20"), 2, "add up to 100"),
+            (("--label-pattern", "("), 2, "is no regular expression"),
+            (("--label-level", "0"), 2, "not in the range"),
+            (("--limit", "-5"), 2, "not in the range"),
+            (("--label-level", "2", "--label-pattern", "^(.)"), 2, "contradict each other"),
+            (("--label-pattern", "^(cat)"), 1, "is found in none of the 3 names"),
+        ],
+    ),
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_mistakes_are_told_and_nothing_is_written(

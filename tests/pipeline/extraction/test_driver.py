@@ -69,12 +69,13 @@ def expected(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bytes
     return stored(store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "request_",
     [
-        pytest.param({"workers": 1}, id="1", marks=pytest.mark.slow),
+        pytest.param({"workers": 1}, id="1"),
         pytest.param({"workers": 2}, id="2"),
-        pytest.param({"backend": "threading", "workers": 2}, id="threading", marks=pytest.mark.slow),
+        pytest.param({"backend": "threading", "workers": 2}, id="threading"),
     ],
 )
 def test_workers_give_the_rows_of_one_process_and_say_what_they_did(
@@ -103,7 +104,7 @@ def test_what_workers_skip_comes_back_with_reasons(recruits: None, photos: Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"])
+@pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_workers_fetch_pictures_from_elsewhere_once(
     recruits: None, s3: S3, photos: Path, tmp_path: Path, backend: str
 ) -> None:
