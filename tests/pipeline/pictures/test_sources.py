@@ -27,6 +27,7 @@ from demijohn.pipeline import (
 from demijohn.pipeline.pictures import sources
 from demijohn.pipeline.pictures.sources import list_elsewhere, read_file
 from support.pictures import encode, picture, write_classes
+from support.pools import stored
 from support.reports import report_in
 from support.s3 import BUCKET, S3, Web, running_web
 
@@ -52,12 +53,6 @@ def extract(images: str | Path | None, store: Path, **arguments: Any) -> Extract
 def content_of(store: Path) -> dict[str, tuple[str, str, str]]:
     """Return key, label and split by path."""
     return {row.path: (row.key.hex(), row.label, row.split) for row in FeatureStore(store).find_dataset().rows}
-
-
-def rows_of(store: Path) -> dict[bytes, bytes]:
-    features = FeatureStore(store).find_feature_set()
-    keys = sorted(features.keys())
-    return dict(zip(keys, map(bytes, features.read(keys)), strict=True))
 
 
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +94,7 @@ def test_they_are_listed_labelled_and_split_as_those_of_a_folder(
         extract(url, there)
         assert content_of(here) == content_of(there)
         assert list(content_of(here)) == list(content_of(there))
-        assert rows_of(here) == rows_of(there)
+        assert stored(here) == stored(there)
         about = json.loads((there / "datasets" / f"{folder.name}.json").read_text())
         assert (about["format"], about["root"]) == (3, url)
 
