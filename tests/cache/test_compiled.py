@@ -88,6 +88,20 @@ def test_nothing_is_kept_unless_it_is_wanted(tmp_path: Path) -> None:
     assert not (tmp_path / "engines").exists()
 
 
+def test_a_folder_that_another_process_has_just_made_is_left_to_it(tmp_path: Path) -> None:
+    forms = CompiledForms(tmp_path)
+    contents(forms, MADE, Compiler())
+    (folder,) = tmp_path.iterdir()
+    (folder / "graph").rename(tmp_path / "graph")
+    for path in folder.iterdir():
+        path.unlink()
+    assert forms.find(MADE) is None
+    assert folder.is_dir()
+    (tmp_path / "graph").rename(folder / "graph")
+    assert forms.find(MADE) is None
+    assert not folder.exists(), "without a manifest nobody can say what it is"
+
+
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "graph").write_bytes(b"half")

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -199,6 +200,27 @@ def test_a_damaged_index_that_may_not_be_removed_is_bypassed(
     monkeypatch.setattr(Path, "unlink", refuse)
     FileIndex(path).remember([hash_file(old_file)])
     assert FileIndex(path).recall([old_file]) == {}
+
+
+@pytest.mark.parametrize("what", ["damaged", "of another layout"])
+def test_an_index_that_another_process_removes_at_the_same_time_is_rebuilt(
+    tmp_path: Path, old_file: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    path = tmp_path / "images.sqlite"
+    if what == "damaged":
+        path.write_bytes(b"no database at all" * 100)
+    else:
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE files (name TEXT)")
+    unlink = Path.unlink
+
+    def late(self: Path, missing_ok: bool = False) -> None:
+        unlink(self)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", late)
+    FileIndex(path).remember([hash_file(old_file)])
+    assert FileIndex(path).recall([old_file]) == {old_file: hash_bytes(b"picture")}
 
 
 def test_nothing_to_remember_creates_nothing(tmp_path: Path, old_file: Path) -> None:

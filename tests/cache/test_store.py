@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,19 @@ def test_a_damaged_recipe_is_told(tmp_path: Path) -> None:
     assert [features.recipe.backbone for features in store.feature_sets()] == ["resnet50"]
     ((_, first), (damaged, error)) = store.survey()
     assert (damaged.name, type(first), type(error)) == (recipe().folder, FeatureSet, DamagedFile)
+
+
+def test_rows_without_a_recipe_are_told_and_an_empty_folder_is_not(tmp_path: Path) -> None:
+    store = fill(tmp_path, "xception")
+    folder = store.feature_set(recipe("xception")).folder
+    (folder / "recipe.json").unlink()
+    ((told, error),) = store.survey()
+    assert (told, type(error)) == (folder, DamagedFile)
+    (folder / "parts").rename(folder / "damaged")
+    ((told, error),) = store.survey()
+    assert "has no recipe.json: run extract-features again, or demijohn cache remove --features" in str(error)
+    shutil.rmtree(folder / "damaged")
+    assert store.survey() == [], "another process may be about to begin it"
 
 
 def test_a_set_of_an_earlier_format_is_told_apart_from_damage(tmp_path: Path) -> None:

@@ -82,5 +82,6 @@ def test_a_damaged_recipe_is_moved_aside_and_the_rows_stay(tmp_path: Path) -> No
     (features.folder / "recipe.json").write_text("{}")
     found = verify_features(features.folder)
     assert found.damaged[0].path.name == "recipe.json"
+    assert (found.parts, found.rows, found.bytes) == (0, 0, 0), "nothing is known to be sound"
     repair_features(features.folder, found)
     assert len(feature_set(tmp_path).keys()) == 4
