@@ -125,3 +125,14 @@ def test_one_file_system_serves_all_threads() -> None:
     with ThreadPoolExecutor(4) as threads:
         found = {id(files) for files, _ in threads.map(open_filesystem, ["memory://x/y"] * 8)}
     assert len(found) == 1
+
+
+def test_each_host_has_a_file_system_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_filesystems()
+    opened: list[str] = []
+    files = open_filesystem("memory://x/y")[0]
+    monkeypatch.setattr(remote, "_open", lambda _, url: opened.append(url) or files)
+    for url in ("memory://x/z", "memory://other/y", "memory://other/z/w", "file:///x/y"):
+        open_filesystem(url)
+    assert opened == ["memory://other/y", "file:///x/y"]
+    forget_filesystems()
