@@ -120,6 +120,7 @@ def test_data_sets_are_found_by_name_or_when_alone(tmp_path: Path) -> None:
     assert store.find_dataset() == datasets[0]
     store.save_dataset(datasets[1])
     assert store.find_dataset("two") == datasets[1]
+    assert store.dataset_origin("two") == datasets[1].origin
     with pytest.raises(
         UnknownDataset, match=r"2 data sets: one, two; choose one with --dataset NAME, in Python with dataset=NAME$"
     ):
