@@ -208,6 +208,7 @@ def test_a_head_behind_the_classifier_is_no_classifier(layers: Any, tmp_path: Pa
 # Real networks.
 
 
+@pytest.mark.slow
 def test_the_published_mobilenet_loads_as_keras_loads_it(guard: None, real_weights: Path) -> None:
     file = real_weights / "mobilenet_2_5_224_tf_no_top.h5"
     mobilenet = import_keras().applications.MobileNet

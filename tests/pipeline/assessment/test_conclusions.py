@@ -74,6 +74,7 @@ def test_a_planted_leak_is_called_out(swift: str, tmp_path: Path) -> None:
             assert names[0] == names[1]
 
 
+@pytest.mark.slow
 def test_exact_copies_in_given_splits_are_called_out(swift: str, tmp_path: Path) -> None:
     root = tmp_path / "photos"
     write_splits(root, counts=(20, 20))

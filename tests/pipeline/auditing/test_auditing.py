@@ -144,6 +144,7 @@ def test_a_file_that_changed_is_left_out_and_said(store: Path, planted: Path) ->
     assert any("not there any more, or cannot be read: 1; run extract" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_of_copies_the_one_that_is_there_is_looked_at(store: Path, planted: Path) -> None:
     (planted / "train" / "red" / "000.png").unlink()
     found = audit(store=store)

@@ -75,6 +75,7 @@ def test_layers_are_sets_of_their_own_from_one_pass(tiny: str, photos: Path, tmp
     assert len(kept.feature_sets()) == 4
 
 
+@pytest.mark.slow
 def test_joined_backbones_are_side_by_side(
     swift: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
