@@ -20,6 +20,7 @@ from demijohn.pipeline.assessment.verdicts import (
 )
 from demijohn.pipeline.runs.choosing import rank_runs
 from demijohn.pipeline.training.ground import Ground
+from support.cases import quick
 from support.trials import add_run, find_ground, make_store, predict
 
 
@@ -66,7 +67,7 @@ def test_runs_that_differ_only_by_seed_are_a_family_and_none_is_better(ground: G
     assert family.mean == pytest.approx(np.mean([each.accuracy("test") for each in ranked]))
 
 
-@pytest.mark.parametrize("best", ["twins", pytest.param("other", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("best", quick(1, ["twins", "other"]))
 def test_runs_of_the_same_settings_and_seed_are_told_apart(best: str, tmp_path: Path) -> None:
     """As an earlier demijohn and this one train them."""
     store = make_store(tmp_path / "store", images=(30, 60, 60))

@@ -10,6 +10,7 @@ from demijohn.pipeline.deployment.prediction import Prediction
 from demijohn.pipeline.pictures.feed import Frame
 from demijohn.pipeline.pictures.images import DEFAULT_POLICY
 from PIL import Image
+from support.cases import quick
 from support.pictures import encode, picture
 
 
@@ -45,7 +46,7 @@ def test_the_same_pictures_give_the_same_sample_and_unreadable_ones_are_not_draw
     assert [each.path for each in few.predictions] == ["38", "39"]
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", quick(3, [0, 1, 2, 25]))
 def test_it_is_drawn_however_many_there_are(tmp_path: Path, count: int) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(count)]
     for number, path in enumerate(paths):

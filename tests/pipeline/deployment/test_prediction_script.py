@@ -59,9 +59,7 @@ def test_every_kind_is_read_to_the_last_bit_or_refused(resize: str, accept: bool
 
 
 @pytest.mark.parametrize("resize", RESIZES)
-@pytest.mark.parametrize(
-    "size", [(40, 56), *(pytest.param(each, marks=pytest.mark.slow) for each in ((56, 40), (7, 7)))]
-)
+@pytest.mark.parametrize("size", quick(1, [((40, 56),), ((56, 40),), ((7, 7),)]))
 def test_large_jpegs_of_every_orientation_and_shape(resize: str, size: tuple[int, int], tmp_path: Path) -> None:
     recipe = make_recipe(resize, size=size)
     script = make_script(tmp_path, recipe)

@@ -71,12 +71,7 @@ def expected(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bytes
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "request_",
-    [
-        pytest.param({"workers": 1}, id="1"),
-        pytest.param({"workers": 2}, id="2"),
-        pytest.param({"backend": "threading", "workers": 2}, id="threading"),
-    ],
+    "request_", [{"workers": 1}, {"workers": 2}, {"backend": "threading", "workers": 2}], ids=["1", "2", "threading"]
 )
 def test_workers_give_the_rows_of_one_process_and_say_what_they_did(
     recruits: None, many: Path, expected: dict[bytes, bytes], tmp_path: Path, request_: dict[str, Any]

@@ -67,7 +67,9 @@ def test_every_figure_the_markdown_names_is_a_picture(store: Path) -> None:
 
 @pytest.mark.slow
 def test_figures_of_runs_that_are_gone_go_too(store: Path) -> None:
+    run = train_head("dense", store=store, settings={"epochs": 3})
     report_heads(store=store)
+    assert list(report_in(store).glob(f"figures/curves-*{run.id}*.png"))
     stale = report_in(store) / "figures" / "curves-gone.png"
     stale.write_bytes(b"old")
     report_heads(store=store)
